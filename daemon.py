@@ -1,0 +1,172 @@
+"""The command line: verbs, signals, exit codes."""
+
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from outbox.database import open_pool
+from outbox.logs import configure_logs
+from outbox.migrations import MigrationError, migrate, migrations
+from outbox.relay import replay_rejected
+from outbox.runtime import open_daemon
+from outbox.settings import ConfigurationError, Settings, load_database_url, load_settings
+from outbox.status import read_status
+
+DONE, FAILED, BAD_USAGE, DATABASE_UNREACHABLE = 0, 1, 2, 3
+"""Exit codes of every verb."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Keeps dispatchers' Google calendars in step with the jobs committed in Postgres.
+
+    Settings are environment variables, or files of the same names in $CREDENTIALS_DIRECTORY.
+    """
+
+
+@cli.command()
+def run() -> None:
+    """Serve until SIGTERM: relay outbox rows, push to Google, keep house.
+
+    Example: calendar-sync run
+    """
+    settings = _settings()
+    stop = _stop_on_signals()
+    with open_daemon(settings, stop) as daemon:
+        ended_well = daemon.run()
+    sys.exit(DONE if ended_well else FAILED)
+
+
+@cli.command()
+def drain() -> None:
+    """Push what is due now, then exit.
+
+    Example: calendar-sync drain
+    """
+    settings = _settings()
+    stop = _stop_on_signals()
+    with open_daemon(settings, stop) as daemon:
+        daemon.drain()
+
+
+@cli.command("migrate")
+@click.option("--print", "print_only", is_flag=True, help="Show the SQL and change nothing.")
+def migrate_command(print_only: bool) -> None:
+    """Bring the database up to date; harmless to repeat, and from several places at once.
+
+    Example: calendar-sync migrate
+    """
+    if print_only:
+        for migration in migrations():
+            click.echo(f"-- migration {migration.version}: {migration.name}\n{migration.sql}")
+        return
+    applied = migrate(load_database_url())
+    for migration in applied:
+        click.echo(f"applied migration {migration.version}: {migration.name}")
+    if not applied:
+        click.echo("the database is up to date")
+
+
+@cli.command()
+@click.argument("outbox_ids", nargs=-1, type=int)
+def replay(outbox_ids: tuple[int, ...]) -> None:
+    """Put rejected rows back into the outbox under their original ids: those named, or all.
+
+    Example: calendar-sync replay 4711 4712
+    """
+    with open_pool(load_database_url(), size=1) as pool:
+        replayed = replay_rejected(pool, list(outbox_ids) or None)
+    click.echo(f"{replayed} rows put back; rejected again, they come back with a reason")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(as_json: bool) -> None:
+    """What waits, how long, and what could not be done.
+
+    Example: calendar-sync status --json
+    """
+    with open_pool(load_database_url(), size=1) as pool:
+        figures = read_status(pool)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        for name, figure in figures.items():
+            click.echo(f"{name.replace('_', ' '):<28}{figure}")
+
+
+@cli.command()
+@click.option("--data", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Job traffic to replay.")
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Replay N times as fast as it happened.")
+@click.option("--once", is_flag=True, help="Exit after the comparison; 0 only if every calendar is right.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--daemons", type=click.IntRange(min=1, max=8), default=1, help="Daemons at once.")
+@click.option("--kill-daemons", type=click.IntRange(min=0), default=0, help="SIGKILL a daemon so many times.")
+@click.option("--cut-one-in", type=click.IntRange(min=0), default=0, help="Google works, then cuts, one request in N.")
+@click.option("--seed", type=int, default=1, help="For the random moments of the two options above.")
+def demo(
+    *,
+    data: Path | None,
+    speed: float | None,
+    once: bool,
+    as_json: bool,
+    daemons: int,
+    kill_daemons: int,
+    cut_one_in: int,
+    seed: int,
+) -> None:
+    """Everything on one machine with nothing configured: Postgres, a stand-in for Google, the daemon, job traffic.
+
+    Example: calendar-sync demo --once --json
+    """
+    from web.demo.show import Script, show  # noqa: PLC0415 - what the demo needs is not installed in production
+
+    script = Script(data, speed, daemons=daemons, kills=kill_daemons, cut_one_in=cut_one_in, seed=seed)
+    sys.exit(show(script, stay=not once, as_json=as_json))
+
+
+def main() -> None:
+    """Run a verb; errors are one line on stderr, with the way out."""
+    try:
+        cli()
+    except ConfigurationError as error:
+        _exit(BAD_USAGE, str(error))
+    except MigrationError as error:
+        _exit(FAILED, str(error))
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        _exit(DATABASE_UNREACHABLE, f"the database cannot be reached; check DATABASE_URL: {error}")
+    except psycopg.Error as error:
+        _exit(FAILED, f"the database refused: {error}; is it up to date? calendar-sync migrate")
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def _exit(code: int, message: str) -> None:
+    click.echo(f"calendar-sync: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""For producers in Python: one call inside the transaction that changes the job."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from outbox.payload import parse_payload
+from outbox.statements import statement
+
+EventType = Literal["job.created", "job.updated", "job.cancelled"]
+
+_LONGEST_KEY = 200
+"""Characters that a tenant's or a job's key may have; the table holds the same rule."""
+
+
+def enqueue_job_event(
+    connection: psycopg.Connection[Any] | Connection | Session,
+    *,
+    tenant_id: str,
+    job_id: str,
+    event_type: EventType,
+    payload: Mapping[str, Any],
+) -> None:
+    """Insert one lifecycle row, in the transaction that `connection` is in. Never commits.
+
+    Lock or change the job's own row first, in the same transaction, and take the payload from it: only then is a later
+    row also the newer one. The role needs INSERT on `calendar_sync.outbox` and nothing else.
+
+    Args:
+        connection: the caller's psycopg connection, SQLAlchemy Connection or Session.
+        tenant_id: the producer's tenant key, 1 to 200 characters.
+        job_id: the producer's job key, unique within the tenant, 1 to 200 characters.
+        event_type: "job.created", "job.updated" or "job.cancelled".
+        payload: the job's whole state after the change; may be empty for "job.cancelled".
+
+    Raises:
+        ValueError: a key or the event type is not legal.
+        InvalidPayload: the payload breaks the contract; the message begins with the field (a ValueError too).
+        TypeError: `connection` is none of the three.
+    """
+    for name, key in (("tenant_id", tenant_id), ("job_id", job_id)):
+        if not isinstance(key, str) or not 1 <= len(key) <= _LONGEST_KEY:
+            raise ValueError(f"{name}: must be a string of 1 to {_LONGEST_KEY} characters, got {key!r:.60}")
+    if event_type not in get_args(EventType):
+        raise ValueError(f"event_type: must be one of {', '.join(get_args(EventType))}, got {event_type!r:.60}")
+    if event_type != "job.cancelled":
+        parse_payload(payload)
+    row = {
+        "tenant_id": tenant_id,
+        "job_id": job_id,
+        "event_type": event_type,
+        "payload": json.dumps(payload, ensure_ascii=False),
+    }
+    insert = statement("producer/insert_event")
+    if isinstance(connection, psycopg.Connection):
+        connection.execute(insert, row)
+        return
+    if isinstance(connection, Session):
+        # The job's change must reach the database, and lock the job's row, before the outbox row gets its id.
+        connection.flush()
+        connection = connection.connection()
+    if not isinstance(connection, Connection):
+        raise TypeError(
+            "connection: must be a psycopg Connection, a SQLAlchemy Connection or a SQLAlchemy Session, "
+            f"got {type(connection).__name__}"
+        )
+    connection.exec_driver_sql(insert.as_string(), row)

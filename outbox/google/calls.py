@@ -1,0 +1,46 @@
+"""The four requests that we make of Google about one event, as values.
+
+The plan decides on them, the client sends them, the answer's meaning leads to the next one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EventResource = Mapping[str, Any]
+"""An event as Google's JSON spells it (GET answer or PUT/POST body)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """POST a new event under the id that we chose."""
+
+    event_id: str
+    body: EventResource
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """GET an event; Google answers deleted ones too, with status "cancelled"."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """PUT the whole event, only if its etag is still the one we know (If-Match)."""
+
+    event_id: str
+    body: EventResource
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """DELETE an event, only if its etag is still the one we know; without an etag, whatever it is now."""
+
+    event_id: str
+    etag: str | None
+
+
+Call = Insert | Read | Update | Delete

@@ -1,0 +1,80 @@
+"""Puts back what dead daemons held, checks what should be right, forgets what is over; always in slices."""
+
+import time
+
+import structlog
+from psycopg_pool import ConnectionPool
+
+from outbox.database import Connection
+from outbox.statements import statement
+
+log = structlog.get_logger(__name__)
+
+LEASES_EVERY_SECONDS = 1.0
+"""Expired leases are looked for this often; it adds to what a killed daemon's lanes wait."""
+
+DUE_TIMES_EVERY_SECONDS = 30.0
+"""A pass over all lanes is begun this often."""
+
+OLD_JOBS_EVERY_SECONDS = 300.0
+"""Retention is counted in days; slices follow one another while there is something to forget."""
+
+SLICE = 500
+"""Rows in one transaction."""
+
+
+class Janitor:
+    """One round does what has become due of the three chores."""
+
+    def __init__(self, pool: ConnectionPool[Connection], *, retention_days: int) -> None:
+        self._pool = pool
+        self._retention_days = retention_days
+        self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
+        self._next_old_jobs = time.monotonic()
+        self.mended = 0
+
+    def work(self) -> int:
+        """Do the chores that are due; returns how many lanes somebody may now take."""
+        freed = self.expire_leases()
+        if time.monotonic() >= self._next_due_times:
+            self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
+            freed += self.mend_due_times()
+        if time.monotonic() >= self._next_old_jobs and self.delete_old_jobs() < SLICE:
+            self._next_old_jobs = time.monotonic() + OLD_JOBS_EVERY_SECONDS
+        return freed
+
+    def expire_leases(self) -> int:
+        """Put back the lanes whose lease ended unsettled; returns how many."""
+        with self._pool.connection() as connection:
+            expired = connection.execute(statement("janitor/expire_leases"), {"limit": SLICE}).rowcount
+        if expired:
+            log.warning("leases_expired", lanes=expired)
+        return expired
+
+    def mend_due_times(self) -> int:
+        """Derive every free lane's due time again; returns how many would have been served too late (should be 0)."""
+        after, mended = ("", ""), 0
+        while True:
+            with self._pool.connection() as connection, connection.transaction():
+                lanes = connection.execute(
+                    statement("janitor/lock_lane_slice"),
+                    {"after_tenant_id": after[0], "after_calendar_id": after[1], "limit": SLICE},
+                ).fetchall()
+                mended += connection.execute(
+                    statement("janitor/mend_due"),
+                    {"tenant_ids": [lane[0] for lane in lanes], "calendar_ids": [lane[1] for lane in lanes]},
+                ).rowcount
+            if len(lanes) < SLICE:
+                break
+            after = lanes[-1]
+        if mended:
+            self.mended += mended
+            log.error("due_times_mended", lanes=mended)
+        return mended
+
+    def delete_old_jobs(self) -> int:
+        """Forget one slice of jobs past their retention; returns how many."""
+        with self._pool.connection() as connection:
+            return connection.execute(
+                statement("janitor/delete_old_jobs"), {"retention_days": self._retention_days, "limit": SLICE}
+            ).rowcount

@@ -1,0 +1,267 @@
+"""A lane as its lease holder reads and writes it: every write names the lease, and a lost lease writes nothing."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from outbox.database import Connection
+from outbox.google.resource import users_fields
+from outbox.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be the only writer to one calendar for a while.
+
+    Attributes:
+        failures: how many pushes of this lane in a row ended in a rest.
+        last_call_ends_by: time.monotonic() after which no call may be under way; well before the lease ends.
+    """
+
+    tenant_id: str
+    calendar_id: str
+    token: UUID
+    failures: int
+    last_call_ends_by: float
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The lane's key as statement parameters."""
+        return {"tenant_id": self.tenant_id, "calendar_id": self.calendar_id}
+
+
+class LeaseLostError(Exception):
+    """The lease ended before its holder settled: whatever it did is in doubt, and nothing of it may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """One pending push with the job as it is now and what we last put there; None where there is no such row."""
+
+    job_id: str
+    generation: int
+    attempts: int
+    job_exists: bool
+    cancelled: bool | None
+    payload: str | None
+    event_id: str | None
+    id_generation: int | None
+    in_doubt: bool | None
+    etag: str | None
+    content_hash: bytes | None
+    users_fields: Mapping[str, Any] | None
+    seen_by: int | None
+    ever_confirmed: bool
+    seconds_since_write: float | None
+    retired_event_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneConnection:
+    """Somebody who has chosen this calendar. Tokens are encrypted; times are seconds from now, negative once past."""
+
+    connection_id: int
+    user_id: str
+    state: str
+    paused: bool
+    job_filter: Literal["all", "assigned"]
+    grant_version: int
+    refresh_token: bytes | None
+    access_token: bytes | None
+    access_token_seconds_left: float | None
+    cooling_seconds_left: float | None
+
+    @property
+    def may_push(self) -> bool:
+        """Whether its user wants its grant to be used now, and it works as far as we know."""
+        return self.state == "active" and not self.paused
+
+    @property
+    def rest_left(self) -> float:
+        """Seconds that Google still wants this account to wait; 0 if none."""
+        return max(0.0, self.cooling_seconds_left or 0.0)
+
+    def wants(self, assigned_user_ids: Sequence[str]) -> bool:
+        """Whether this user wants a live job with these assignees; a broken or paused connection still does."""
+        if self.state not in ("active", "needs_reconnect", "calendar_lost"):
+            return False
+        return self.job_filter == "all" or self.user_id in assigned_user_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be tried for one job; `present` if a write that makes the event may be sent."""
+
+    due: DueJob
+    event_id: str
+    id_generation: int
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A definite answer to be settled; `resource` None: nothing stands there."""
+
+    job_id: str
+    content_hash: bytes | None
+    resource: Mapping[str, Any] | None
+    seen_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A job to be looked at again after `wait_seconds`, or parked with a problem (None)."""
+
+    due: DueJob
+    wait_seconds: float | None
+    problem: str | None
+    charged: bool
+
+
+@dataclass(slots=True)
+class Settlement:
+    """Everything that one push of a lane found out.
+
+    Attributes:
+        standing: definite answers.
+        done: marks that were answered.
+        undone: marks that stay.
+        unasked: jobs whose intent was stored but for which no request was made.
+        gone_retired_ids: event ids given up earlier whose events have been seen gone.
+        rest_seconds: how long the lane is to be left alone; 0 if it need not rest.
+    """
+
+    standing: list[Standing] = field(default_factory=list)
+    done: list[DueJob] = field(default_factory=list)
+    undone: list[Undone] = field(default_factory=list)
+    unasked: list[DueJob] = field(default_factory=list)
+    gone_retired_ids: list[str] = field(default_factory=list)
+    rest_seconds: float = 0.0
+
+
+class LaneStore:
+    """The tables behind leases; holds no transaction while anybody talks to Google."""
+
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    def lease(self, *, limit: int, lease_seconds: float, last_call_ends_by: float) -> list[Lease]:
+        """Lease up to `limit` lanes that are due."""
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                statement("push/lease_lanes"), {"limit": limit, "lease_seconds": lease_seconds}
+            ).fetchall()
+        return [
+            Lease(tenant_id, calendar_id, token, failures, last_call_ends_by)
+            for tenant_id, calendar_id, token, failures in rows
+        ]
+
+    def seconds_until_due(self) -> float | None:
+        """Until the next free lane is due; None if none is."""
+        with self._pool.connection() as connection:
+            row = connection.execute(statement("push/seconds_until_due")).fetchone()
+        return None if row is None else row[0]
+
+    def read(self, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
+        """What is due on the lane, oldest first, and who is on it."""
+        with self._pool.connection() as connection:
+            with connection.cursor(row_factory=class_row(DueJob)) as cursor:
+                due = cursor.execute(statement("push/read_due_jobs"), {**lease.key, "limit": limit}).fetchall()
+            with connection.cursor(row_factory=class_row(LaneConnection)) as cursor:
+                connections = cursor.execute(statement("push/read_connections"), lease.key).fetchall()
+        return due, connections
+
+    def begin(self, lease: Lease, intents: Sequence[Intent]) -> None:
+        """Put on record what is about to be tried, before the first call; counts an attempt for each."""
+        with self._held(lease) as connection:
+            connection.execute(
+                statement("push/store_intents"),
+                {
+                    **lease.key,
+                    "job_ids": [intent.due.job_id for intent in intents],
+                    "event_ids": [intent.event_id for intent in intents],
+                    "id_generations": [intent.id_generation for intent in intents],
+                    "present": [intent.present for intent in intents],
+                },
+            )
+            connection.execute(
+                statement("push/count_attempts"), {**lease.key, **_marks([intent.due for intent in intents])}
+            )
+
+    def take_next_id(
+        self, lease: Lease, job_id: str, *, retired: str, seen_cancelled: bool, event_id: str, id_generation: int
+    ) -> None:
+        """Store the next event id of a job before it is used."""
+        with self._held(lease) as connection:
+            connection.execute(
+                statement("push/retire_event"),
+                {
+                    **lease.key,
+                    "job_id": job_id,
+                    "retired_event_id": retired,
+                    "seen_cancelled": seen_cancelled,
+                    "event_id": event_id,
+                    "id_generation": id_generation,
+                },
+            )
+
+    def settle(self, lease: Lease, settlement: Settlement) -> None:
+        """Write down what was found out, and end the lease, in one transaction."""
+        with self._held(lease) as connection:
+            if settlement.gone_retired_ids:
+                connection.execute(
+                    statement("push/delete_gone_retired"), {**lease.key, "event_ids": settlement.gone_retired_ids}
+                )
+            if settlement.standing:
+                connection.execute(statement("push/settle_events"), {**lease.key, **_answers(settlement.standing)})
+            if certain := [due.job_id for due in settlement.unasked if not due.in_doubt]:
+                connection.execute(statement("push/clear_doubt"), {**lease.key, "job_ids": certain})
+            if settlement.done:
+                connection.execute(statement("push/settle_done"), {**lease.key, **_marks(settlement.done)})
+            if undone := settlement.undone:
+                connection.execute(
+                    statement("push/settle_undone"),
+                    {
+                        **lease.key,
+                        **_marks([row.due for row in undone]),
+                        "wait_seconds": [row.wait_seconds for row in undone],
+                        "problems": [row.problem for row in undone],
+                        "uncharged": [0 if row.charged else 1 for row in undone],
+                    },
+                )
+            connection.execute(
+                statement("push/release_lane"),
+                {**lease.key, "rest_seconds": settlement.rest_seconds or None, "pushed": bool(settlement.standing)},
+            )
+
+    @contextmanager
+    def _held(self, lease: Lease) -> Iterator[Connection]:
+        with self._pool.connection() as connection, connection.transaction():
+            held = connection.execute(statement("push/lock_lane"), {**lease.key, "lease_token": lease.token})
+            if held.fetchone() is None:
+                raise LeaseLostError
+            yield connection
+
+
+def _marks(due: Sequence[DueJob]) -> dict[str, Any]:
+    return {"job_ids": [job.job_id for job in due], "generations": [job.generation for job in due]}
+
+
+def _answers(standing: Sequence[Standing]) -> dict[str, Any]:
+    return {
+        "job_ids": [row.job_id for row in standing],
+        "etags": [row.resource and str(row.resource["etag"]) for row in standing],
+        "content_hashes": [row.content_hash for row in standing],
+        "users_fields": [
+            None if row.resource is None else json.dumps(users_fields(row.resource), ensure_ascii=False)
+            for row in standing
+        ],
+        "seen_by": [row.seen_by for row in standing],
+        "html_links": [row.resource and row.resource.get("htmlLink") for row in standing],
+    }

@@ -1,0 +1,85 @@
+"""Bringing the database up to date: plain SQL files, applied once each, in order.
+
+Safe to run twice and from two places at once: everything happens under one advisory lock.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+import psycopg
+from psycopg.sql import SQL
+
+from outbox.database import connect
+from outbox.statements import statement
+
+_MIGRATION_LOCK = 7_164_779_125
+"""The advisory lock's key; any constant will do, as long as it never changes."""
+
+
+class MigrationError(Exception):
+    """The database and the migrations of this release do not fit together; the message says how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of `sql/migrations`, for example version 1, name "initial"."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """Tells an applied file from one that was edited afterwards."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """All migrations of this release, oldest first."""
+    found = []
+    for file in files("sql").joinpath("migrations").iterdir():
+        version, _, name = file.name.removesuffix(".sql").partition("_")
+        found.append(Migration(int(version), name, file.read_text(encoding="utf-8")))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def migrate(url: str) -> list[Migration]:
+    """Apply what is missing and return it; each migration in a transaction of its own.
+
+    Raises:
+        MigrationError: the database is ahead of this release, or a migration was edited after it was applied.
+        psycopg.Error: the database is unreachable, or refused a statement.
+    """
+    with connect(url, application_name="calendar-sync migrate") as connection:
+        # A migration may rewrite a large table, and another migrate may be doing so: neither is a reason to give up.
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET lock_timeout = 0")
+        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        connection.execute(statement("migration/create_ledger"))
+        missing = missing_migrations(connection)
+        for migration in missing:
+            with connection.transaction():
+                connection.execute(SQL(migration.sql))
+                connection.execute(
+                    statement("migration/record"),
+                    {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
+                )
+        return missing
+
+
+def missing_migrations(connection: psycopg.Connection[tuple[object, ...]]) -> list[Migration]:
+    """What this release has and the database lacks."""
+    applied = {row[0]: row[1] for row in connection.execute(statement("migration/read"))}
+    known = migrations()
+    if unknown := sorted(set(applied) - {migration.version for migration in known}):  # type: ignore[type-var]
+        raise MigrationError(
+            f"the database has migration {unknown[-1]}, which this release does not know; run the newer release"
+        )
+    for migration in known:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"migration {migration.version} ({migration.name}) was edited after it was applied; "
+                "restore the file and put the change into a new migration"
+            )
+    return [migration for migration in known if migration.version not in applied]

@@ -1,0 +1,295 @@
+"""What call to make next for one job on one calendar, and what an answer to it means for us. Pure.
+
+A push is a short conversation with Google: `first_step` opens it from what should stand there and what we know, and
+`next_step` reads each answer. Every step is a value: a call to make, an id to give up, or the outcome that is settled.
+
+Three rules hold it together:
+
+* A write names the etag it was decided on, so a request that arrives late, after a newer one, is refused by Google.
+* A pair in doubt is never taken for what we last recorded: it is written again, or looked at.
+* A new id is taken only after a definite refusal of the old one, never because an answer is missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from outbox.google.calls import Call, Delete, Insert, Read, Update
+from outbox.google.meaning import Answer, Meaning
+from outbox.google.resource import content_hash, for_insert, for_update, users_fields
+
+LATE_ARRIVAL_SECONDS = 60.0
+"""How long a request whose answer we never saw may still reach Google: a "not found" within it is asked again."""
+
+MOST_CALLS = 8
+"""Calls in one conversation; somebody editing the event at the same pace is not raced for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we have on record for one (tenant, calendar, job).
+
+    Attributes:
+        event_id: the id in use, deterministic in the pair and `id_generation`.
+        in_doubt: a call was begun and its definite answer never settled.
+        etag: of the live event; None if we know of none.
+        content_hash: of our fields as last confirmed; None if nothing is known to stand there.
+        users_fields: what the user owns on the event, as last seen by connection `seen_by`.
+        ever_confirmed: Google has given a definite answer about this id before.
+        seconds_since_write: since a write of ours with unknown outcome may have been sent; None if there is none.
+    """
+
+    event_id: str
+    id_generation: int
+    in_doubt: bool = False
+    etag: str | None = None
+    content_hash: bytes | None = None
+    users_fields: Mapping[str, Any] | None = None
+    seen_by: int | None = None
+    ever_confirmed: bool = False
+    seconds_since_write: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What should stand in the calendar for the job: `body` are our fields, None for no event."""
+
+    body: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A push under way: its wish, what is known by now, and how it came here."""
+
+    wish: Wish
+    known: Known
+    calls_made: int = 0
+    saw_duplicate: bool = False
+    reviving: bool = False
+    write_outcome_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MakeCall:
+    """Send this and come back with the answer."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class TakeNextId:
+    """Google will definitely not have the event under its id: store a new one, then go on with `insert_again`.
+
+    Unless the old event was seen cancelled it has to go first, or the job would stand in the calendar twice.
+    """
+
+    old_seen_cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """Settled: the event is there with our fields; `resource` is Google's answer."""
+
+    resource: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Settled: no event is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Settled without a call: what stands there is what should."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Nothing is wrong, but the truth is not out yet: look again after so many seconds; charges no attempt."""
+
+    after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    """The outcome is unknown or the call was not taken: again after a growing pause; the pair stays in doubt."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """This can never succeed as it is; `reason` is for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotOfThisJob:
+    """The answer is about the connection, its calendar or our client: the job is not to blame."""
+
+    answer: Answer
+
+
+Outcome = Stands | Gone | Unchanged | AskAgain | TryLater | Impossible | NotOfThisJob
+Step = MakeCall | TakeNextId | Outcome
+
+
+_NOT_OF_THIS_JOB = frozenset(
+    {
+        Meaning.UNAUTHORIZED,
+        Meaning.SCOPE_MISSING,
+        Meaning.CALENDAR_READ_ONLY,
+        Meaning.RATE_LIMITED,
+        Meaning.USAGE_LIMITED,
+        Meaning.PROJECT_LIMITED,
+        Meaning.MISCONFIGURED,
+    }
+)
+_TRY_LATER = frozenset({Meaning.UNAVAILABLE, Meaning.NO_ANSWER, Meaning.NOT_SENT, Meaning.CONFLICT})
+
+
+def needs_call(wish: Wish, known: Known | None) -> bool:
+    """Whether anything has to be asked of Google; decided before the intent is stored."""
+    if wish.body is None:
+        return known is not None and (known.in_doubt or known.content_hash is not None)
+    return known is None or known.in_doubt or known.content_hash != content_hash(wish.body)
+
+
+def first_step(conversation: Conversation, *, connection_id: int, read_first: bool) -> MakeCall:
+    """Open the conversation that `needs_call` asked for.
+
+    Args:
+        connection_id: who will speak; reminders seen through another connection are not this user's.
+        read_first: look before an update although the etag is known, because changed reminders change no etag.
+    """
+    known, body = conversation.known, conversation.wish.body
+    if body is None:
+        if known.etag is None or known.in_doubt:
+            return MakeCall(Read(known.event_id))
+        return MakeCall(Delete(known.event_id, known.etag))
+    if known.etag is not None:
+        if read_first or known.seen_by != connection_id:
+            return MakeCall(Read(known.event_id))
+        return MakeCall(Update(known.event_id, _update_body(body, known.users_fields), known.etag))
+    if known.ever_confirmed:
+        return MakeCall(Read(known.event_id))
+    return MakeCall(Insert(known.event_id, for_insert(body)))
+
+
+def insert_again(conversation: Conversation, event_id: str, body: Mapping[str, Any]) -> tuple[Conversation, MakeCall]:
+    """Go on after `TakeNextId`, now that the next id is stored; `body` carries it."""
+    known = Known(event_id, conversation.known.id_generation + 1, in_doubt=True)
+    fresh = Conversation(Wish(body), known, conversation.calls_made)
+    return fresh, MakeCall(Insert(event_id, for_insert(body)))
+
+
+def next_step(conversation: Conversation, call: Call, answer: Answer) -> tuple[Conversation, Step]:
+    """Read the answer to a call: what is known now, and what follows."""
+    now = replace(
+        conversation,
+        calls_made=conversation.calls_made + 1,
+        write_outcome_unknown=conversation.write_outcome_unknown
+        or (isinstance(call, Insert | Update) and answer.earlier_unknown),
+    )
+    if answer.meaning in _NOT_OF_THIS_JOB:
+        return now, NotOfThisJob(answer)
+    if answer.meaning in _TRY_LATER:
+        return now, TryLater(answer.message)
+    if answer.meaning is Meaning.INVALID:
+        return now, Impossible(f"Google refused the event: {answer.message}")
+    match call:
+        case Insert():
+            now, step = _after_insert(now, answer)
+        case Read():
+            now, step = _after_read(now, answer)
+        case Update():
+            now, step = _after_update(now, answer)
+        case Delete():
+            now, step = _after_delete(now, answer)
+    if isinstance(step, MakeCall) and now.calls_made >= MOST_CALLS:
+        return now, TryLater("The event kept changing while it was being written.")
+    return now, step
+
+
+def _after_insert(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
+    match answer.meaning:
+        case Meaning.DONE if answer.resource is not None:
+            return now, Stands(answer.resource)
+        case Meaning.DUPLICATE:
+            return replace(now, saw_duplicate=True), MakeCall(Read(now.known.event_id))
+        case Meaning.GONE:
+            return now, TakeNextId(old_seen_cancelled=True)
+        case Meaning.NOT_FOUND:
+            # Inserting asks for no event, so it is the calendar that was not found.
+            return now, NotOfThisJob(answer)
+        case _:
+            return now, Impossible(f"Google refused the event: {answer.message}")
+
+
+def _after_read(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
+    known, body = now.known, now.wish.body
+    if answer.meaning is Meaning.DONE and answer.resource is not None:
+        etag = str(answer.resource.get("etag", ""))
+        cancelled = answer.resource.get("status") == "cancelled"
+        if body is None:
+            return now, (Gone() if cancelled else MakeCall(Delete(known.event_id, etag)))
+        update = Update(known.event_id, _update_body(body, users_fields(answer.resource)), etag)
+        return replace(now, reviving=cancelled), MakeCall(update)
+    if answer.meaning in (Meaning.NOT_FOUND, Meaning.GONE):
+        if body is None:
+            return now, _gone_unless_late(now)
+        if now.saw_duplicate:
+            # Taken, yet not to be seen: Google's own copies disagree for a while.
+            if answer.meaning is Meaning.GONE:
+                return now, TakeNextId(old_seen_cancelled=True)
+            return now, AskAgain(LATE_ARRIVAL_SECONDS)
+        return now, MakeCall(Insert(known.event_id, for_insert(body)))
+    return now, Impossible(f"Google did not show the event: {answer.message}")
+
+
+def _after_update(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
+    known, body = now.known, now.wish.body
+    if body is None:
+        raise AssertionError("an update is never made for an event that should not be there")
+    match answer.meaning:
+        case Meaning.DONE if answer.resource is not None:
+            return now, Stands(answer.resource)
+        case Meaning.CHANGED:
+            return now, MakeCall(Read(known.event_id))
+        case Meaning.NOT_FOUND | Meaning.GONE | Meaning.EVENT_REFUSED if now.reviving:
+            return now, TakeNextId(old_seen_cancelled=True)
+        case Meaning.NOT_FOUND if now.saw_duplicate:
+            return now, AskAgain(LATE_ARRIVAL_SECONDS)
+        case Meaning.NOT_FOUND:
+            return now, MakeCall(Insert(known.event_id, for_insert(body)))
+        case Meaning.GONE:
+            return now, MakeCall(Read(known.event_id))
+        case _:
+            return now, TakeNextId(old_seen_cancelled=False)
+
+
+def _after_delete(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
+    match answer.meaning:
+        case Meaning.DONE | Meaning.GONE:
+            return now, Gone()
+        case Meaning.NOT_FOUND:
+            return now, _gone_unless_late(now)
+        case Meaning.CHANGED:
+            return now, MakeCall(Read(now.known.event_id))
+        case _:
+            return now, Impossible(f"Google did not remove the event: {answer.message}")
+
+
+def _gone_unless_late(now: Conversation) -> Gone | AskAgain:
+    """A "not found" is the truth only once no write of ours can still be on its way."""
+    if now.write_outcome_unknown:
+        return AskAgain(LATE_ARRIVAL_SECONDS)
+    since = now.known.seconds_since_write
+    if since is not None and since < LATE_ARRIVAL_SECONDS:
+        return AskAgain(LATE_ARRIVAL_SECONDS - since)
+    return Gone()
+
+
+def _update_body(body: Mapping[str, Any], users: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return for_update(body, users or {})

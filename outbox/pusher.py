@@ -1,0 +1,96 @@
+"""The pusher: keeps every free slot busy with the lane that has been due longest."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from outbox.lane import LaneStore, Lease, LeaseLostError
+from outbox.loops import Loop, jittered
+from outbox.push import LanePusher
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 30.0
+"""How long a killed daemon's lanes stay taken. Outlives a push, whose calls end LEASE_MARGIN_SECONDS before it."""
+
+LEASE_MARGIN_SECONDS = 5.0
+"""Between the last moment a call may be under way and the end of the lease: time to settle."""
+
+POLL_SECONDS = 2.0
+"""How late a lane is noticed that another daemon made due."""
+
+
+class Pusher:
+    """Leases lanes and has them pushed by a fixed number of threads."""
+
+    def __init__(self, store: LaneStore, lanes: LanePusher, *, concurrency: int, stop: threading.Event) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._stop = stop
+        self._slots = concurrency
+        self._busy = 0
+        self._lock = threading.Lock()  # guards _busy
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="push")
+        self.lost_leases = 0
+        self.loop = Loop("pusher", self._round, stop)
+
+    @property
+    def busy(self) -> int:
+        """Lanes being pushed at this moment."""
+        with self._lock:
+            return self._busy
+
+    def finish(self) -> None:
+        """Wait for the pushes under way; each ends soon once `stop` is set."""
+        self._threads.shutdown(wait=True)
+
+    def drain(self) -> None:
+        """Push every lane that is due, in this thread, until none is or `stop` is set."""
+        while not self._stop.is_set() and (leases := self._lease(1)):
+            self._push(leases[0])
+
+    def _round(self) -> float:
+        free = self._slots - self.busy
+        if free == 0:
+            return POLL_SECONDS  # a push that ends wakes the loop
+        leases = self._lease(free)
+        for lease in leases:
+            self._threads.submit(self._push, lease)
+        if len(leases) == free:
+            return POLL_SECONDS
+        due_in = self._store.seconds_until_due()
+        poll = jittered(POLL_SECONDS)
+        return poll if due_in is None else max(0.0, min(due_in, poll))
+
+    def _lease(self, limit: int) -> list[Lease]:
+        # Taken before the server starts the lease, so that ours ends first whatever the statement took.
+        asked_at = time.monotonic()
+        leases = self._store.lease(
+            limit=limit,
+            lease_seconds=LEASE_SECONDS,
+            last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
+        )
+        with self._lock:
+            self._busy += len(leases)
+        return leases
+
+    def _push(self, lease: Lease) -> None:
+        started = time.monotonic()
+        try:
+            outcomes = self._lanes.push(lease)
+            log.info("lane_pushed", seconds=round(time.monotonic() - started, 3), **outcomes)
+        except LeaseLostError:
+            self.lost_leases += 1
+            log.warning("lease_lost", seconds=round(time.monotonic() - started, 3))
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("push_lost_the_database", error=str(error).strip())
+        except Exception:
+            log.exception("push_failed")
+        finally:
+            with self._lock:
+                self._busy -= 1
+            self.loop.wake()

@@ -1,0 +1,144 @@
+"""Outbox rows become the newest state of their jobs, and marks on their tenants' calendars: one SQL transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from outbox.database import Connection
+from outbox.payload import InvalidPayload, parse_payload_text
+from outbox.schedule import ends_at, schedule
+from outbox.statements import statement
+
+log = structlog.get_logger(__name__)
+
+BATCH_ROWS = 500
+"""Outbox rows in one transaction: large enough to spread its cost, small enough that a crash repeats little."""
+
+MAX_PAYLOAD_BYTES = 1_000_000
+"""A job's payload above this is rejected: no manifest is a megabyte, and a batch of them must fit in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A row as it was claimed; payload None stands for one above the size limit."""
+
+    id: int
+    tenant_id: str
+    job_id: str
+    event_type: str
+    payload: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What one transaction did, in rows."""
+
+    claimed: int
+    rejected: int
+    changed_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class _JobState:
+    row_id: int
+    cancelled: bool
+    ends_at: datetime | None
+
+
+class Relay:
+    """Takes outbox rows, as many relays at once as there are daemons."""
+
+    def __init__(self, pool: ConnectionPool[Connection], *, debounce_seconds: float, max_wait_seconds: float) -> None:
+        self._pool = pool
+        self._debounce_seconds = debounce_seconds
+        self._max_wait_seconds = max_wait_seconds
+
+    def relay_batch(self) -> Relayed:
+        """Deal with the oldest rows that no other relay holds, in one transaction.
+
+        Raises:
+            psycopg.Error: nothing happened; the rows are still there.
+        """
+        with self._pool.connection() as connection, connection.transaction():
+            with connection.cursor(row_factory=class_row(OutboxRow)) as cursor:
+                rows = cursor.execute(
+                    statement("relay/claim_outbox"), {"limit": BATCH_ROWS, "max_payload_bytes": MAX_PAYLOAD_BYTES}
+                ).fetchall()
+            if not rows:
+                return Relayed(0, 0, 0)
+            connection.execute(
+                statement("relay/share_tenants"), {"tenant_ids": sorted({row.tenant_id for row in rows})}
+            )
+            states, reasons = read_rows(rows)
+            changed = self._apply(connection, states)
+            if reasons:
+                connection.execute(
+                    statement("relay/reject_rows"), {"ids": list(reasons), "reasons": list(reasons.values())}
+                )
+            connection.execute(statement("relay/delete_outbox"), {"ids": [row.id for row in rows]})
+        for row in rows:
+            if row.id in reasons:
+                log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
+        return Relayed(len(rows), len(reasons), len(changed))
+
+    def _apply(self, connection: Connection, states: list[_JobState]) -> list[tuple[str, str]]:
+        changed = connection.execute(
+            statement("relay/upsert_jobs"),
+            {
+                "ids": [state.row_id for state in states],
+                "cancelled": [state.cancelled for state in states],
+                "ends_at": [state.ends_at for state in states],
+            },
+        ).fetchall()
+        if changed:
+            tenant_ids = [tenant_id for tenant_id, _ in changed]
+            connection.execute(
+                statement("relay/mark_jobs"),
+                {
+                    "tenant_ids": tenant_ids,
+                    "job_ids": [job_id for _, job_id in changed],
+                    "quiet_seconds": self._debounce_seconds,
+                    "max_wait_seconds": self._max_wait_seconds,
+                },
+            )
+            tenants = {"tenant_ids": sorted(set(tenant_ids))}
+            connection.execute(statement("lane/lock_lanes"), tenants)
+            connection.execute(statement("lane/schedule_lanes"), tenants)
+        return changed
+
+
+def read_rows(rows: list[OutboxRow]) -> tuple[list[_JobState], dict[int, str]]:
+    """Each job's newest legal row as its state, and the reason for each illegal row by its id. Pure.
+
+    Args:
+        rows: in the order of their ids.
+    """
+    newest: dict[tuple[str, str], _JobState] = {}
+    reasons: dict[int, str] = {}
+    for row in rows:
+        try:
+            newest[row.tenant_id, row.job_id] = _read_row(row)
+        except InvalidPayload as invalid:
+            reasons[row.id] = str(invalid)
+    return list(newest.values()), reasons
+
+
+def _read_row(row: OutboxRow) -> _JobState:
+    if row.event_type == "job.cancelled":
+        return _JobState(row.id, cancelled=True, ends_at=None)
+    if row.payload is None:
+        raise InvalidPayload(
+            f"payload: is larger than {MAX_PAYLOAD_BYTES:,} bytes; send what a calendar event can show"
+        )
+    job = parse_payload_text(row.payload)
+    event_time = schedule(job)
+    return _JobState(row.id, cancelled=False, ends_at=ends_at(event_time, job) if event_time else None)
+
+
+def replay_rejected(pool: ConnectionPool[Connection], outbox_ids: list[int] | None = None) -> int:
+    """Put rejected rows (all, or those named) back into the outbox under their original ids; returns how many."""
+    with pool.connection() as connection:
+        return connection.execute(statement("relay/replay_rejected"), {"ids": outbox_ids}).rowcount

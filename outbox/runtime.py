@@ -1,0 +1,135 @@
+"""The daemon as a whole: its parts put together, started, watched and stopped in order."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from psycopg_pool import ConnectionPool
+
+from outbox.access import Access
+from outbox.crypto import TokenCipher
+from outbox.database import Connection, open_pool
+from outbox.google.client import GoogleCalendar
+from outbox.google.oauth import GoogleOAuth
+from outbox.janitor import LEASES_EVERY_SECONDS, Janitor
+from outbox.lane import LaneStore
+from outbox.loops import Loop, jittered
+from outbox.push import LanePusher
+from outbox.pusher import Pusher
+from outbox.relay import BATCH_ROWS, Relay
+from outbox.settings import Settings
+from outbox.systemd import notify, watchdog_seconds
+from outbox.wakeup import Listener
+
+log = structlog.get_logger(__name__)
+
+RELAY_POLL_SECONDS = 1.0
+"""How late an outbox row is noticed whose notification was lost."""
+
+STUCK_SECONDS = 90.0
+"""A loop without progress for this long is stuck: all that a round waits for is bounded well below it."""
+
+STOP_SECONDS = 25.0
+"""Within this after SIGTERM everything in flight has ended: a call takes 10 s at most, settling less."""
+
+USER_AGENT = "google-calendar-sync/0.1"
+
+
+class Daemon:
+    """Relay, pusher, janitor and listener over one pool."""
+
+    def __init__(self, settings: Settings, pool: ConnectionPool[Connection], stop: threading.Event) -> None:
+        self._stop = stop
+        oauth = oauth_client(settings, stop)
+        store = LaneStore(pool)
+        self.relay = Relay(
+            pool,
+            debounce_seconds=settings.push_debounce_seconds,
+            max_wait_seconds=settings.push_max_wait_seconds,
+        )
+        self._janitor = Janitor(pool, retention_days=settings.job_retention_days)
+        lanes = LanePusher(
+            store,
+            Access(pool, TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value()), oauth),
+            GoogleCalendar(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT),
+            job_url_template=settings.job_url_template,
+            stop=stop,
+        )
+        self.pusher = Pusher(store, lanes, concurrency=settings.push_concurrency, stop=stop)
+        self._relay_loop = Loop("relay", self._relay_round, stop)
+        self._listener = Listener(settings.database_url, self._relay_loop.wake)
+        self._loops = [
+            self._relay_loop,
+            self.pusher.loop,
+            Loop("janitor", self._janitor_round, stop),
+            Loop("listener", self._listener.listen, stop),
+        ]
+
+    def run(self) -> bool:
+        """Serve until `stop` is set, then finish or release what is in flight; False if something would not end."""
+        for loop in self._loops:
+            loop.start()
+        notify(READY="1", STATUS="Serving.")
+        log.info("daemon_ready")
+        every = (watchdog_seconds() or STUCK_SECONDS) / 3
+        while not self._stop.wait(every):
+            if stuck := self._stuck():
+                log.error("loop_stuck", loops=stuck)
+            else:
+                notify(WATCHDOG="1")
+        notify(STOPPING="1", STATUS="Finishing what is in flight.")
+        return self._finish()
+
+    def drain(self) -> None:
+        """Relay every row and push every lane that is due, unless `stop` comes first."""
+        while not self._stop.is_set() and self.relay.relay_batch().claimed:
+            pass
+        self.pusher.drain()
+
+    def _finish(self) -> bool:
+        ends = time.monotonic() + STOP_SECONDS
+        for loop in self._loops:
+            loop.wake()
+        ended = [loop.join(max(0.0, ends - time.monotonic())) for loop in self._loops]
+        self.pusher.finish()
+        self._listener.close()
+        log.info("daemon_stopped", lost_leases=self.pusher.lost_leases)
+        return all(ended)
+
+    def _stuck(self) -> list[str]:
+        return [loop.name for loop in self._loops if loop.seconds_since_progress > STUCK_SECONDS]
+
+    def _relay_round(self) -> float:
+        relayed = self.relay.relay_batch()
+        if relayed.claimed:
+            log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
+        if relayed.changed_jobs:
+            self.pusher.loop.wake()
+        return 0.0 if relayed.claimed == BATCH_ROWS else jittered(RELAY_POLL_SECONDS)
+
+    def _janitor_round(self) -> float:
+        if self._janitor.work():
+            self.pusher.loop.wake()
+        return jittered(LEASES_EVERY_SECONDS)
+
+
+@contextmanager
+def open_daemon(settings: Settings, stop: threading.Event) -> Iterator[Daemon]:
+    """A daemon with its pool: a connection for each thread that pushes, and a few for the loops."""
+    with open_pool(settings.database_url, size=settings.push_concurrency + 4) as pool:
+        yield Daemon(settings, pool, stop)
+
+
+def oauth_client(settings: Settings, stop: threading.Event) -> GoogleOAuth:
+    """Our client at Google's OAuth, as configured."""
+    return GoogleOAuth(
+        settings.google_oauth_client_id,
+        settings.google_oauth_client_secret.get_secret_value(),
+        settings.google_oauth_redirect_uri,
+        authorize_url=settings.google_authorize_url,
+        token_url=settings.google_token_url,
+        revoke_url=settings.google_revoke_url,
+        stop=stop,
+    )

@@ -1,0 +1,114 @@
+"""Configuration: environment variables, or files of the same names in `$CREDENTIALS_DIRECTORY`."""
+
+import os
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from outbox.crypto import TokenCipher
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or malformed; the message is one line that names it, what is wrong, and an example."""
+
+
+EXAMPLES = {
+    "DATABASE_URL": "postgresql://calendar_sync@db.example.com/platform",
+    "GOOGLE_OAUTH_CLIENT_ID": "1234-abc.apps.googleusercontent.com",
+    "GOOGLE_OAUTH_CLIENT_SECRET": "the client's secret, from Google's console",
+    "GOOGLE_OAUTH_REDIRECT_URI": "https://app.example.com/api/v1/integrations/google-calendar/callback",
+    "TOKEN_ENCRYPTION_KEYS": "2026-11:$(openssl rand -base64 32)",
+    "JOB_URL_TEMPLATE": "https://app.example.com/jobs/{job_id}",
+    "PUSH_DEBOUNCE_SECONDS": "2",
+    "PUSH_MAX_WAIT_SECONDS": "15",
+    "PUSH_CONCURRENCY": "16",
+    "JOB_RETENTION_DAYS": "90",
+    "LOG_LEVEL": "info",
+    "LOG_FORMAT": "json",
+}
+
+
+def _url(*schemes: str) -> Any:
+    def check(value: str) -> str:
+        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _job_url(value: str) -> str:
+    if "{job_id}" not in value or not value.startswith(("http://", "https://")):
+        raise ValueError("must be an http(s) URL that contains {job_id}")
+    return value
+
+
+def _keys(value: SecretStr) -> SecretStr:
+    TokenCipher.from_keys(value.get_secret_value())
+    return value
+
+
+DatabaseUrl = Annotated[str, _url("postgresql", "postgres")]
+
+
+class Settings(BaseSettings):
+    """What the daemon runs with; names and defaults are those of the contract."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    database_url: DatabaseUrl
+    google_oauth_client_id: str = Field(min_length=1)
+    google_oauth_client_secret: SecretStr = Field(min_length=1)
+    google_oauth_redirect_uri: Annotated[str, _url("http", "https")]
+    google_oauth_scopes: str = (
+        "https://www.googleapis.com/auth/calendar.events https://www.googleapis.com/auth/calendar.readonly"
+    )
+    google_authorize_url: Annotated[str, _url("http", "https")] = "https://accounts.google.com/o/oauth2/v2/auth"
+    google_token_url: Annotated[str, _url("http", "https")] = "https://oauth2.googleapis.com/token"  # noqa: S105 - a public address
+    google_revoke_url: Annotated[str, _url("http", "https")] = "https://oauth2.googleapis.com/revoke"
+    google_calendar_url: Annotated[str, _url("http", "https")] = "https://www.googleapis.com/calendar/v3"
+    token_encryption_keys: Annotated[SecretStr, AfterValidator(_keys)]
+    job_url_template: Annotated[str, AfterValidator(_job_url)]
+    push_debounce_seconds: float = Field(default=2, ge=0, le=3600)
+    push_max_wait_seconds: float = Field(default=15, ge=0, le=3600)
+    push_concurrency: int = Field(default=16, ge=1, le=256)
+    job_retention_days: int = Field(default=90, ge=1, le=36500)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] | None = None
+
+
+class _DatabaseSettings(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    database_url: DatabaseUrl
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: a setting is missing or malformed.
+    """
+    return _load(Settings)
+
+
+def load_database_url() -> str:
+    """Read the one setting that verbs need which talk to the database alone.
+
+    Raises:
+        ConfigurationError: it is missing or malformed.
+    """
+    return _load(_DatabaseSettings).database_url
+
+
+def _load(kind: type[S]) -> S:
+    try:
+        return kind(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"))
+    except ValidationError as invalid:
+        problem = invalid.errors()[0]
+        name = str(problem["loc"][0]).upper()
+        reason = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{name}: {reason}; for example {name}={EXAMPLES.get(name, '…')}") from None

@@ -1,0 +1,25 @@
+"""Telling systemd how we are: the notify protocol, a datagram to the socket that it names."""
+
+import os
+import socket
+
+
+def notify(**state: str) -> bool:
+    """Send, for example, `notify(READY="1", STATUS="serving")`; False where no systemd asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    message = "\n".join(f"{key}={value}" for key, value in state.items())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        # An abstract socket's name begins with a NUL, which the variable spells "@".
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.sendall(message.encode())
+    return True
+
+
+def watchdog_seconds() -> float | None:
+    """How often systemd wants to hear from this process; None if it does not watch it."""
+    usec, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
+    if not usec or (pid and int(pid) != os.getpid()):
+        return None
+    return int(usec) / 1_000_000

@@ -1,0 +1,67 @@
+"""What an answer that is not about the job says about the connection: broken, or in need of rest. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from outbox.google.meaning import Answer, Meaning
+from outbox.google.oauth import ClientMisconfigured, GrantRefused, TokenServerUnavailable
+
+RATE_LIMIT_REST_SECONDS = 30.0
+"""Google's minute windows slide: half of one lets as much through again as was used up in the other half."""
+
+USAGE_LIMIT_REST_SECONDS = 3600.0
+"""A user over Google's usage limits stays read-only for hours; asking once an hour finds out when it is over."""
+
+OPERATOR_REST_SECONDS = 300.0
+"""Nothing works until an operator mends our own client, so there is no hurry to ask again."""
+
+TOKEN_SERVER_REST_SECONDS = 15.0
+"""The token server failed after the repeats inside the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The connection can do nothing until its user acts."""
+
+    state: Literal["needs_reconnect", "calendar_lost"]
+    reconnect_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """The connection will be able to go on by itself after so many seconds."""
+
+    seconds: float
+    reason: str
+    operators_matter: bool = False
+
+
+Trouble = Broken | Resting
+
+
+def trouble_in_answer(answer: Answer) -> Trouble:
+    """For an answer of the Calendar API that is not about the job; a 401 is given here only after a fresh token."""
+    match answer.meaning:
+        case Meaning.UNAUTHORIZED:
+            return Broken("needs_reconnect", "revoked")
+        case Meaning.SCOPE_MISSING:
+            return Broken("needs_reconnect", "missing_scope")
+        case Meaning.CALENDAR_READ_ONLY | Meaning.NOT_FOUND:
+            return Broken("calendar_lost", None)
+        case Meaning.USAGE_LIMITED | Meaning.PROJECT_LIMITED:
+            return Resting(USAGE_LIMIT_REST_SECONDS, answer.message)
+        case Meaning.MISCONFIGURED:
+            return Resting(OPERATOR_REST_SECONDS, answer.message, operators_matter=True)
+        case _:
+            return Resting(answer.retry_after or RATE_LIMIT_REST_SECONDS, answer.message)
+
+
+def trouble_in_refresh(refusal: GrantRefused | ClientMisconfigured | TokenServerUnavailable) -> Trouble:
+    """For an answer of the token endpoint that brought no token."""
+    match refusal:
+        case GrantRefused():
+            return Broken("needs_reconnect", refusal.reason)
+        case ClientMisconfigured():
+            return Resting(OPERATOR_REST_SECONDS, refusal.error, operators_matter=True)
+        case TokenServerUnavailable():
+            return Resting(TOKEN_SERVER_REST_SECONDS, refusal.detail)

@@ -1,0 +1,2 @@
+-- Purpose: what was applied.
+SELECT version, checksum FROM calendar_sync.schema_migration ORDER BY version

@@ -1,0 +1,26 @@
+-- Purpose: what is due on one lane, oldest first, with all that the decision needs: the job as it is now and what we last put there.
+-- Index: pending_push_due, then the primary keys of job, pushed_event and retired_event.
+SELECT pending.job_id, pending.generation, pending.attempts,
+       job.job_id IS NOT NULL AS job_exists, job.cancelled, job.payload::text AS payload,
+       pushed.event_id, pushed.id_generation, pushed.in_doubt, pushed.etag, pushed.content_hash,
+       pushed.users_fields, pushed.seen_by, pushed.pushed_at IS NOT NULL AS ever_confirmed,
+       extract(epoch FROM calendar_sync.now() - pushed.write_sent_at)::float8 AS seconds_since_write,
+       ARRAY(
+           SELECT retired.event_id
+           FROM calendar_sync.retired_event AS retired
+           WHERE retired.tenant_id = pending.tenant_id
+             AND retired.calendar_id = pending.calendar_id
+             AND retired.job_id = pending.job_id
+           ORDER BY retired.event_id
+       ) AS retired_event_ids
+FROM calendar_sync.pending_push AS pending
+LEFT JOIN calendar_sync.job ON job.tenant_id = pending.tenant_id AND job.job_id = pending.job_id
+LEFT JOIN calendar_sync.pushed_event AS pushed
+    ON pushed.tenant_id = pending.tenant_id
+    AND pushed.calendar_id = pending.calendar_id
+    AND pushed.job_id = pending.job_id
+WHERE pending.tenant_id = %(tenant_id)s
+  AND pending.calendar_id = %(calendar_id)s
+  AND pending.due_at <= calendar_sync.now()
+ORDER BY pending.due_at
+LIMIT %(limit)s

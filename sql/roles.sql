@@ -1,0 +1,43 @@
+-- Roles with the least that each needs. Run once by an administrator, after `calendar-sync migrate`; harmless to repeat:
+--     psql "$ADMIN_URL" -f sql/roles.sql
+-- They cannot log in: grant them to the login roles of your services.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        END IF;
+    END LOOP;
+END $$;
+
+REVOKE ALL ON SCHEMA calendar_sync FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA calendar_sync FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA calendar_sync FROM PUBLIC;
+GRANT USAGE ON SCHEMA calendar_sync TO calendar_sync_producer, calendar_sync_daemon, calendar_sync_web;
+
+-- The jobs service: one table, one verb. The trigger runs as the inserter, so it may be executed too.
+GRANT INSERT ON calendar_sync.outbox TO calendar_sync_producer;
+GRANT EXECUTE ON FUNCTION calendar_sync.notify_outbox() TO calendar_sync_producer, calendar_sync_daemon;
+
+-- The daemon moves rows along the road and changes nothing of the schema. It makes no connections and chooses no calendars.
+GRANT EXECUTE ON FUNCTION calendar_sync.now() TO calendar_sync_daemon, calendar_sync_web;
+GRANT USAGE ON SEQUENCE calendar_sync.mark_generation TO calendar_sync_daemon, calendar_sync_web;
+-- UPDATE on the outbox is what locking its rows takes; INSERT is for rejected rows that are put back.
+GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.outbox TO calendar_sync_daemon;
+GRANT SELECT, INSERT, DELETE ON calendar_sync.rejected_event TO calendar_sync_daemon;
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    calendar_sync.job, calendar_sync.pending_push, calendar_sync.pushed_event, calendar_sync.retired_event
+    TO calendar_sync_daemon;
+GRANT SELECT, UPDATE ON calendar_sync.lane TO calendar_sync_daemon;
+GRANT SELECT ON calendar_sync.calendar_connection, calendar_sync.lane_due, calendar_sync.schema_migration
+    TO calendar_sync_daemon;
+GRANT UPDATE (state, reconnect_reason, refresh_token, access_token, access_token_expires_at, cooling_until)
+    ON calendar_sync.calendar_connection TO calendar_sync_daemon;
+
+-- The web app keeps grants and choices, and marks what they change. It never sees a payload beyond what marking reads.
+GRANT SELECT, INSERT, UPDATE ON calendar_sync.calendar_connection TO calendar_sync_web;
+GRANT SELECT, INSERT, UPDATE ON calendar_sync.lane, calendar_sync.pending_push TO calendar_sync_web;
+GRANT SELECT (tenant_id, job_id, cancelled, ends_at) ON calendar_sync.job TO calendar_sync_web;
+GRANT SELECT ON calendar_sync.lane_due, calendar_sync.schema_migration TO calendar_sync_web;

@@ -1,0 +1,161 @@
+"""One Postgres server for a whole test run, started when the first test asks for it; a fresh database for each test."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Client, Listener
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from web.demo.embedded_postgres import EmbeddedPostgres
+
+Request = Literal["url", "template", "stop"]
+
+
+class PostgresForRun:
+    """Answers the workers from the process that controls the run; with its end the embedded server ends.
+
+    `url` is the server's, TEST_DATABASE_URL if that is given; `template` the name of a migrated database without
+    sessions. Each is made when first asked for. Requests are served one after another by a single thread.
+    """
+
+    def __init__(self) -> None:
+        self._embedded: EmbeddedPostgres | None = None
+        self._url = os.environ.get("TEST_DATABASE_URL")
+        self._template: str | None = None
+        self._listener = Listener(family="AF_UNIX")
+        self.address = str(self._listener.address)
+        self._thread = threading.Thread(target=self._serve, name="postgres-for-run", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _serve(self) -> None:
+        with self._listener:
+            request: Request | None = None
+            while request != "stop":
+                with self._listener.accept() as connection:
+                    request = connection.recv()
+                    try:
+                        connection.send((True, self._answer(request)))
+                    except Exception:  # noqa: BLE001 - the test that asked shows it, whatever it is
+                        connection.send((False, traceback.format_exc()))
+
+    def _answer(self, request: Request) -> str:
+        match request:
+            case "url":
+                return self._server_url()
+            case "template":
+                self._template = self._template or self._make_template()
+                return self._template
+            case "stop":
+                if self._embedded is not None:
+                    self._embedded.stop()
+                elif self._template is not None:
+                    drop_database(self._server_url(), self._template)
+                return ""
+
+    def _server_url(self) -> str:
+        if self._url is None:
+            self._embedded = EmbeddedPostgres(fast=True)
+            self._url = self._embedded.url
+        return self._url
+
+    def _make_template(self) -> str:
+        from outbox.migrations import migrate  # noqa: PLC0415 - only runs that use a database need it
+
+        name = f"calendar_sync_template_{uuid4().hex}"
+        create_database(self._server_url(), name)
+        try:
+            migrate(of_database(self._server_url(), name))
+        except BaseException:
+            drop_database(self._server_url(), name)
+            raise
+        return name
+
+
+class WorkerController(Protocol):
+    """The part used here of what pytest-xdist gives for each worker."""
+
+    workerinput: dict[str, object]
+    config: pytest.Config
+
+
+POSTGRES = pytest.StashKey[PostgresForRun]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[POSTGRES] = PostgresForRun()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    node.workerinput["postgres_address"] = node.config.stash[POSTGRES].address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    postgres = config.stash.get(POSTGRES, None)
+    if postgres is not None:
+        ask(postgres.address, "stop")
+        postgres.join()
+
+
+def ask(address: str, request: Request) -> str:
+    """Asks the run's controller; fails the test with the controller's traceback if it cannot answer."""
+    with Client(address, family="AF_UNIX") as connection:
+        connection.send(request)
+        answered, answer = connection.recv()
+    if not answered:
+        pytest.fail(f"no Postgres for this run: {answer}", pytrace=False)
+    return str(answer)
+
+
+def of_database(server_url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+
+
+def create_database(server_url: str, name: str, *, template: str = "template1") -> None:
+    """Creates a database as a copy of `template`, which must have no sessions."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(statement)
+
+
+def drop_database(server_url: str, name: str) -> None:
+    """Drops a database and ends its sessions; fine if there is none of that name."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def postgres_address(request: pytest.FixtureRequest) -> str:
+    """Where the run's controller answers questions about Postgres."""
+    workerinput = getattr(request.config, "workerinput", None)
+    return str(workerinput["postgres_address"]) if workerinput else request.config.stash[POSTGRES].address
+
+
+@pytest.fixture(scope="session")
+def server_url(postgres_address: str) -> str:
+    """URL of a server, as a role that may create databases; it is the whole run's, so leave nothing on it."""
+    return ask(postgres_address, "url")
+
+
+@pytest.fixture
+def database_url(server_url: str, postgres_address: str) -> Iterator[str]:
+    """URL of a migrated database of this test's own, dropped afterwards whatever is still connected."""
+    name = f"test_{uuid4().hex}"
+    create_database(server_url, name, template=ask(postgres_address, "template"))
+    yield of_database(server_url, name)
+    drop_database(server_url, name)

@@ -1,0 +1,357 @@
+"""What call follows what, against tables of answers and against a model of Google that loses and delays requests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from outbox.google.calls import Call, Delete, Insert, Read, Update
+from outbox.google.meaning import Answer, Meaning
+from outbox.google.resource import content_hash, event_id, for_insert
+from outbox.plan import (
+    LATE_ARRIVAL_SECONDS,
+    MOST_CALLS,
+    AskAgain,
+    Conversation,
+    Gone,
+    Impossible,
+    Known,
+    MakeCall,
+    NotOfThisJob,
+    Outcome,
+    Stands,
+    TakeNextId,
+    TryLater,
+    Wish,
+    first_step,
+    insert_again,
+    needs_call,
+    next_step,
+)
+
+ME = 7
+BODY = {
+    "summary": "J-1",
+    "status": "confirmed",
+    "start": {"date": "2026-12-01"},
+    "end": {"date": "2026-12-02"},
+    "extendedProperties": {"private": {"calendarSync": "1"}},
+}
+WANTED, UNWANTED = Wish(BODY), Wish(None)
+NEW = Known("e1", 1, in_doubt=True)
+STANDING = Known("e1", 1, etag='"1"', content_hash=content_hash(BODY), users_fields={}, seen_by=ME, ever_confirmed=True)
+OUTDATED = replace(STANDING, content_hash=b"of something else")
+REMOVED = Known("e1", 1, ever_confirmed=True)
+
+LIVE = {"id": "e1", "etag": '"2"', "status": "confirmed", "colorId": "5"}
+CANCELLED = {"id": "e1", "etag": '"3"', "status": "cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "known", "expected"),
+    [
+        pytest.param(WANTED, None, True, id="a new job needs a call"),
+        pytest.param(WANTED, STANDING, False, id="an unchanged event needs none"),
+        pytest.param(WANTED, replace(STANDING, in_doubt=True), True, id="unchanged but in doubt needs one"),
+        pytest.param(WANTED, OUTDATED, True, id="changed content needs one"),
+        pytest.param(WANTED, REMOVED, True, id="a removed event that is wanted again needs one"),
+        pytest.param(UNWANTED, None, False, id="nothing there and nothing wanted needs none"),
+        pytest.param(UNWANTED, REMOVED, False, id="removed and unwanted needs none"),
+        pytest.param(UNWANTED, STANDING, True, id="an unwanted event needs one"),
+        pytest.param(UNWANTED, NEW, True, id="a pair in doubt that was never confirmed needs one"),
+    ],
+)
+def test_only_a_difference_or_a_doubt_needs_a_call(wish: Wish, known: Known | None, expected: bool) -> None:
+    assert needs_call(wish, known) is expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "known", "read_first", "expected"),
+    [
+        pytest.param(WANTED, NEW, False, Insert, id="a new event is inserted"),
+        pytest.param(WANTED, OUTDATED, False, Update, id="a known one is updated under its etag, in one request"),
+        pytest.param(WANTED, OUTDATED, True, Read, id="a lone edit looks at the reminders first"),
+        pytest.param(WANTED, replace(OUTDATED, seen_by=8), False, Read, id="another user's reminders are not ours"),
+        pytest.param(WANTED, REMOVED, False, Read, id="a removed one is looked at, to be revived under its etag"),
+        pytest.param(UNWANTED, STANDING, False, Delete, id="an unwanted one is deleted under its etag"),
+        pytest.param(UNWANTED, replace(STANDING, in_doubt=True), False, Read, id="in doubt, it is looked at first"),
+        pytest.param(UNWANTED, NEW, False, Read, id="never confirmed, it is looked at first"),
+    ],
+)
+def test_the_first_call_follows_from_what_is_known(
+    wish: Wish, known: Known, read_first: bool, expected: type[Call]
+) -> None:
+    step = first_step(Conversation(wish, known), connection_id=ME, read_first=read_first)
+    assert isinstance(step.call, expected)
+    if isinstance(step.call, Update | Delete):
+        assert step.call.etag == known.etag
+
+
+INSERT, READ, UPDATE, DELETE = Insert("e1", BODY), Read("e1"), Update("e1", BODY, '"1"'), Delete("e1", '"1"')
+
+
+def answered(meaning: Meaning, resource: Mapping[str, Any] | None = None, **more: Any) -> Answer:
+    return Answer(meaning, resource=resource, **more)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "call", "answer", "expected"),
+    [
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.DONE, LIVE), Stands(LIVE), id="inserted"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.DUPLICATE), Read, id="id taken: look"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.NOT_FOUND), NotOfThisJob, id="no calendar"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.GONE), TakeNextId, id="id spent"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.EVENT_REFUSED), Impossible, id="refused"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.INVALID), Impossible, id="illegal"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.NO_ANSWER), TryLater, id="no answer"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.UNAVAILABLE), TryLater, id="5xx"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.RATE_LIMITED), NotOfThisJob, id="too fast"),
+        pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.DONE, LIVE), Update, id="seen: update"),
+        pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.DONE, CANCELLED), Update, id="revive"),
+        pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.NOT_FOUND), Insert, id="vanished: insert"),
+        pytest.param(
+            Conversation(WANTED, NEW, saw_duplicate=True),
+            READ,
+            answered(Meaning.NOT_FOUND),
+            AskAgain(LATE_ARRIVAL_SECONDS),
+            id="taken yet not to be seen: Google's copies disagree for a while",
+        ),
+        pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, LIVE), Delete, id="seen: delete"),
+        pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, CANCELLED), Gone(), id="is gone"),
+        pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.NOT_FOUND), Gone(), id="never was"),
+        pytest.param(
+            Conversation(UNWANTED, replace(NEW, seconds_since_write=20.0)),
+            READ,
+            answered(Meaning.NOT_FOUND),
+            AskAgain(40.0),
+            id="not there yet: an insert in doubt may still arrive",
+        ),
+        pytest.param(
+            Conversation(UNWANTED, replace(NEW, seconds_since_write=61.0)),
+            READ,
+            answered(Meaning.NOT_FOUND),
+            Gone(),
+            id="not there after a minute: it will not come any more",
+        ),
+        pytest.param(Conversation(WANTED, OUTDATED), UPDATE, answered(Meaning.DONE, LIVE), Stands(LIVE), id="updated"),
+        pytest.param(Conversation(WANTED, OUTDATED), UPDATE, answered(Meaning.CHANGED), Read, id="edited meanwhile"),
+        pytest.param(Conversation(WANTED, OUTDATED), UPDATE, answered(Meaning.NOT_FOUND), Insert, id="lost: insert"),
+        pytest.param(Conversation(WANTED, OUTDATED), UPDATE, answered(Meaning.GONE), Read, id="deleted: look"),
+        pytest.param(
+            Conversation(WANTED, OUTDATED),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED),
+            TakeNextId(old_seen_cancelled=False),
+            id="not ours any more: the old one goes, a new id is taken",
+        ),
+        pytest.param(
+            Conversation(WANTED, REMOVED, reviving=True),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED),
+            TakeNextId(old_seen_cancelled=True),
+            id="reviving refused: a new id is taken",
+        ),
+        pytest.param(
+            Conversation(WANTED, REMOVED, reviving=True), UPDATE, answered(Meaning.NO_ANSWER), TryLater, id="no new id"
+        ),
+        pytest.param(Conversation(UNWANTED, STANDING), DELETE, answered(Meaning.DONE), Gone(), id="deleted"),
+        pytest.param(Conversation(UNWANTED, STANDING), DELETE, answered(Meaning.GONE), Gone(), id="deleted before"),
+        pytest.param(Conversation(UNWANTED, STANDING), DELETE, answered(Meaning.NOT_FOUND), Gone(), id="unknown: gone"),
+        pytest.param(Conversation(UNWANTED, STANDING), DELETE, answered(Meaning.CHANGED), Read, id="look again"),
+        pytest.param(
+            Conversation(UNWANTED, STANDING), DELETE, answered(Meaning.EVENT_REFUSED), Impossible, id="kept by force"
+        ),
+    ],
+)
+def test_each_answer_leads_to_its_step(
+    conversation: Conversation, call: Call, answer: Answer, expected: type | Outcome
+) -> None:
+    _, step = next_step(conversation, call, answer)
+    reached = step.call if isinstance(step, MakeCall) else step
+    assert isinstance(reached, expected) if isinstance(expected, type) else reached == expected
+
+
+@pytest.mark.parametrize("call", [INSERT, READ, UPDATE, DELETE])
+@pytest.mark.parametrize("meaning", list(Meaning))
+def test_every_answer_to_every_call_has_a_step(call: Call, meaning: Meaning) -> None:
+    wish = UNWANTED if isinstance(call, Delete) else WANTED
+    resource = LIVE if meaning is Meaning.DONE else None
+    _, step = next_step(Conversation(wish, STANDING), call, answered(meaning, resource))
+    assert step is not None
+
+
+def test_a_new_id_is_never_taken_for_want_of_an_answer() -> None:
+    for call in (INSERT, READ, UPDATE):
+        for meaning in (Meaning.NO_ANSWER, Meaning.UNAVAILABLE, Meaning.NOT_SENT, Meaning.CONFLICT):
+            for reviving in (False, True):
+                conversation = Conversation(WANTED, OUTDATED, reviving=reviving, saw_duplicate=True)
+                _, step = next_step(conversation, call, answered(meaning))
+                assert isinstance(step, TryLater)
+
+
+def test_an_update_carries_what_the_user_owns() -> None:
+    _, step = next_step(Conversation(WANTED, OUTDATED), READ, answered(Meaning.DONE, LIVE))
+    assert isinstance(step, MakeCall)
+    assert isinstance(step.call, Update)
+    assert step.call.body["colorId"] == "5"
+    assert step.call.body["summary"] == "J-1"
+    assert step.call.etag == '"2"'
+
+
+def test_somebody_who_edits_at_the_same_pace_is_not_raced_for_ever() -> None:
+    conversation, step = Conversation(WANTED, OUTDATED), MakeCall(UPDATE)
+    for calls in range(1, MOST_CALLS + 1):
+        reading = isinstance(step.call, Read)
+        answer = answered(Meaning.DONE, LIVE) if reading else answered(Meaning.CHANGED)
+        conversation, following = next_step(conversation, step.call, answer)
+        if isinstance(following, TryLater):
+            assert calls == MOST_CALLS
+            return
+        assert isinstance(following, MakeCall)
+        step = following
+    pytest.fail("it went on")
+
+
+@dataclass
+class ModelOfGoogle:
+    """One calendar by the rules of events, with requests that arrive up to a minute after they were given up."""
+
+    now: float = 0.0
+    version: int = 0
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)
+    on_their_way: list[tuple[float, Call]] = field(default_factory=list)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for arrival in sorted(self.on_their_way, key=lambda late: late[0]):
+            if arrival[0] <= self.now:
+                self.on_their_way.remove(arrival)
+                self.take(arrival[1])
+
+    def take(self, call: Call) -> Answer:
+        event = self.events.get(call.event_id)
+        match call:
+            case Insert():
+                if event is not None:
+                    return answered(Meaning.DUPLICATE)
+                return self._put(call.event_id, call.body)
+            case _ if event is None:
+                return answered(Meaning.NOT_FOUND)
+            case Read():
+                return answered(Meaning.DONE, event)
+            case Update():
+                if event["etag"] != call.etag:
+                    return answered(Meaning.CHANGED)
+                return self._put(call.event_id, call.body)
+            case Delete():
+                if event["status"] == "cancelled":
+                    return answered(Meaning.GONE)
+                if call.etag is not None and event["etag"] != call.etag:
+                    return answered(Meaning.CHANGED)
+                self._put(call.event_id, {**event, "status": "cancelled"})
+                return answered(Meaning.DONE)
+
+    def _put(self, event_id: str, body: Mapping[str, Any]) -> Answer:
+        self.version += 1
+        self.events[event_id] = {**body, "id": event_id, "etag": f'"{self.version}"'}
+        return answered(Meaning.DONE, self.events[event_id])
+
+    def live(self) -> list[str]:
+        return [event["summary"] for event in self.events.values() if event["status"] != "cancelled"]
+
+
+@dataclass
+class RecordOfOurs:
+    """What the tables hold for one pair, kept by the rules of intent and settlement."""
+
+    known: Known | None = None
+    write_sent_at: float | None = None
+
+    def before_calls(self, now: float, wish: Wish) -> Known:
+        age = None if self.write_sent_at is None else now - self.write_sent_at
+        known = self.known or Known(event_id("t", "c", "j", 1), 1)
+        if wish.body is not None:
+            self.write_sent_at = now
+        self.known = replace(known, in_doubt=True)
+        return replace(known, in_doubt=known.in_doubt or self.known is None, seconds_since_write=age)
+
+    def settle(self, outcome: Outcome, wish: Wish) -> None:
+        assert self.known is not None
+        if isinstance(outcome, Stands):
+            assert wish.body is not None
+            self.known = replace(
+                self.known,
+                in_doubt=False,
+                etag=outcome.resource["etag"],
+                content_hash=content_hash(wish.body),
+                users_fields={},
+                seen_by=ME,
+                ever_confirmed=True,
+            )
+            self.write_sent_at = None
+        elif isinstance(outcome, Gone):
+            self.known = replace(self.known, in_doubt=False, etag=None, content_hash=None, ever_confirmed=True)
+            self.write_sent_at = None
+
+
+FATES = st.sampled_from(["answered", "answered", "lost before", "done, then lost", "late"])
+WISHES = st.sampled_from([None, "A", "B"])
+
+
+def push(google: ModelOfGoogle, record: RecordOfOurs, title: str | None, fates: st.DataObject | None) -> Outcome | None:
+    """One push as the daemon makes it; with `fates` None nothing goes wrong."""
+    body = None if title is None else {**BODY, "summary": title}
+    wish = Wish(body)
+    if not needs_call(wish, record.known):
+        return None
+    conversation = Conversation(wish, record.before_calls(google.now, wish))
+    step: MakeCall | TakeNextId = first_step(conversation, connection_id=ME, read_first=False)
+    while True:
+        if isinstance(step, TakeNextId):
+            generation = conversation.known.id_generation + 1
+            conversation, step = insert_again(conversation, event_id("t", "c", "j", generation), body or {})
+            record.known = conversation.known
+            continue
+        fate = "answered" if fates is None else fates.draw(FATES)
+        if fate == "answered":
+            answer = google.take(step.call)
+        else:
+            if fate == "done, then lost":
+                google.take(step.call)
+            if fate == "late":
+                assert fates is not None
+                delay = fates.draw(st.floats(0, LATE_ARRIVAL_SECONDS - 1))
+                google.on_their_way.append((google.now + delay, step.call))
+            answer = answered(Meaning.NO_ANSWER)
+        conversation, following = next_step(conversation, step.call, answer)
+        if not isinstance(following, MakeCall | TakeNextId):
+            record.settle(following, wish)
+            return following
+        step = following
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data(), st.lists(WISHES, min_size=1, max_size=8))
+def test_whatever_is_lost_or_late_the_last_wish_stands_once(data: st.DataObject, wishes: list[str | None]) -> None:
+    google, record = ModelOfGoogle(), RecordOfOurs()
+    for title in wishes:
+        push(google, record, title, data)
+        google.advance(data.draw(st.floats(0, 100)))
+        assert len(google.live()) <= 1
+    for _ in range(10):
+        outcome = push(google, record, wishes[-1], None)
+        assert len(google.live()) <= 1
+        if outcome is None:
+            break
+        google.advance(outcome.after_seconds if isinstance(outcome, AskAgain) else 0.0)
+    assert outcome is None
+    google.advance(LATE_ARRIVAL_SECONDS)
+    assert google.live() == ([] if wishes[-1] is None else [wishes[-1]])
+
+
+def test_a_new_event_is_quiet_and_leaves_its_owner_free() -> None:
+    assert for_insert(BODY)["transparency"] == "transparent"
+    assert for_insert(BODY)["reminders"] == {"useDefault": False}

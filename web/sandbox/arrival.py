@@ -1,0 +1,128 @@
+"""A request as it arrived: read once, told apart, and fit to be recorded without its secrets."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import falcon
+
+from web.sandbox.faults import Target
+from web.sandbox.grants import AccessToken, Bearer
+from web.sandbox.specs import FaultSpec
+from web.sandbox.state import Sandbox
+
+CALENDAR_PREFIX = "/calendar/v3/"
+"""The path under which the Calendar API answers."""
+
+_GOOGLE_PREFIXES = (CALENDAR_PREFIX, "/o/oauth2/", "/token", "/revoke")
+_CALENDAR = re.compile(r"^/calendar/v3/(?:calendars|users/me/calendarList)/([^/]+)")
+_OPEN_FORM_FIELDS = frozenset({"account", "client_id", "decision", "grant_type", "redirect_uri", "scope"})
+_SECRET_PARAMS = frozenset({"access_token", "client_secret", "code", "oauth_token", "refresh_token", "token"})
+HIDDEN = "(hidden)"
+"""Stands where a secret was."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One request on its way through the sandbox; `fault` and `cut` are filled in as it goes."""
+
+    time: float
+    target: Target
+    raw_path: str
+    body: bytes
+    is_form: bool
+    token: AccessToken | None
+    fault: FaultSpec | None = None
+    cut: bool = False
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def for_google(self) -> bool:
+        """Whether it is a request to the stand-in, not to its controls or its page."""
+        return self.target.path.startswith(_GOOGLE_PREFIXES)
+
+    @property
+    def for_calendar(self) -> bool:
+        """Whether it is a request to the Calendar API."""
+        return self.target.path.startswith(CALENDAR_PREFIX)
+
+    @property
+    def actor(self) -> Bearer:
+        """Who sent it: the project, unless the token is a user's own."""
+        return self.token.bearer if self.token else Bearer.PROJECT
+
+    def recorded_path(self) -> str:
+        """The path and query as sent, secrets hidden."""
+        parts = urlsplit(self.raw_path)
+        params = parse_qsl(parts.query, keep_blank_values=True)
+        if not any(name in _SECRET_PARAMS for name, _ in params):
+            return self.raw_path
+        shown = [(name, HIDDEN if name in _SECRET_PARAMS else value) for name, value in params]
+        return urlunsplit(parts._replace(query=urlencode(shown)))
+
+    def recorded_body(self) -> Any:
+        """The JSON body; of a form, the fields that are no secrets; None where it is neither."""
+        if self.is_form:
+            return {name: value if name in _OPEN_FORM_FIELDS else HIDDEN for name, value in self.form.items()}
+        try:
+            return json.loads(self.body) if self.body else None
+        except (ValueError, RecursionError):
+            return None
+
+    def recorded_headers(self, req: falcon.Request) -> dict[str, str]:
+        """The headers by lower-case name; the account stands for the credentials."""
+        headers = {name.lower(): value for name, value in req.headers.items() if name.lower() != "cookie"}
+        if "authorization" in headers:
+            headers["authorization"] = self.target.account or HIDDEN
+        return headers
+
+
+def receive(req: falcon.Request, sandbox: Sandbox) -> Arrival:
+    """Read the request, once, and keep it for those who come later."""
+    body = req.bounded_stream.read()
+    is_form = (req.content_type or "").startswith("application/x-www-form-urlencoded")
+    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)) if is_form else {}
+    in_path = _CALENDAR.match(req.path)
+    calendar = in_path[1] if in_path else ""
+    with sandbox.lock:
+        token = sandbox.grants.access(bearer_token(req))
+        account = token.account if token else sandbox.grants.account_of(form)
+    arrival = Arrival(
+        time=sandbox.clock().timestamp(),
+        target=Target(req.method, req.path, account, account if calendar == "primary" else calendar),
+        raw_path=req.env.get("RAW_URI") or req.relative_uri,
+        body=body,
+        is_form=is_form,
+        token=token,
+        form=form,
+    )
+    req.context.arrival = arrival
+    return arrival
+
+
+def arrival_of(req: falcon.Request) -> Arrival:
+    """The request as `receive` read it."""
+    return cast("Arrival", req.context.arrival)
+
+
+def bearer_token(req: falcon.Request) -> str:
+    """The access token of the Authorization header, empty where there is none."""
+    kind, _, token = (req.auth or "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
+
+
+def basic_credentials(req: falcon.Request) -> tuple[str, str] | None:
+    """The client's id and secret where they were sent by HTTP Basic."""
+    kind, _, encoded = (req.auth or "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return "", ""
+    return name, secret
