@@ -5,6 +5,7 @@ import time
 import structlog
 from psycopg_pool import ConnectionPool
 
+from outbox.audit import Audit
 from outbox.database import Connection
 from outbox.statements import statement
 
@@ -19,28 +20,36 @@ DUE_TIMES_EVERY_SECONDS = 30.0
 OLD_JOBS_EVERY_SECONDS = 300.0
 """Retention is counted in days; slices follow one another while there is something to forget."""
 
+AUDIT_EVERY_SECONDS = 5.0
+"""One slice of the audit; slow on purpose, because it should find nothing."""
+
 SLICE = 500
 """Rows in one transaction."""
 
 
 class Janitor:
-    """One round does what has become due of the three chores."""
+    """One round does what has become due of its chores."""
 
-    def __init__(self, pool: ConnectionPool[Connection], *, retention_days: int) -> None:
+    def __init__(self, pool: ConnectionPool[Connection], audit: Audit, *, retention_days: int) -> None:
         self._pool = pool
+        self._audit = audit
         self._retention_days = retention_days
         self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
         self._next_old_jobs = time.monotonic()
+        self._next_audit = time.monotonic() + AUDIT_EVERY_SECONDS
         self.mended = 0
 
     def work(self) -> int:
-        """Do the chores that are due; returns how many lanes somebody may now take."""
+        """Do the chores that are due; returns 0 if they left nothing to push."""
         freed = self.expire_leases()
         if time.monotonic() >= self._next_due_times:
             self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
             freed += self.mend_due_times()
         if time.monotonic() >= self._next_old_jobs and self.delete_old_jobs() < SLICE:
             self._next_old_jobs = time.monotonic() + OLD_JOBS_EVERY_SECONDS
+        if time.monotonic() >= self._next_audit:
+            self._next_audit = time.monotonic() + AUDIT_EVERY_SECONDS
+            freed += self._audit.compare_slice()
         return freed
 
     def expire_leases(self) -> int:

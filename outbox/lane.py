@@ -87,7 +87,7 @@ class LaneConnection:
         """Seconds that Google still wants this account to wait; 0 if none."""
         return max(0.0, self.cooling_seconds_left or 0.0)
 
-    def wants(self, assigned_user_ids: Sequence[str]) -> bool:
+    def wants(self, assigned_user_ids: tuple[str, ...]) -> bool:
         """Whether this user wants a live job with these assignees; a broken or paused connection still does."""
         if self.state not in ("active", "needs_reconnect", "calendar_lost"):
             return False

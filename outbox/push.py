@@ -11,13 +11,12 @@ import structlog
 
 from outbox.access import Access
 from outbox.backoff import backoff_seconds
-from outbox.event import job_url, render
 from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
-from outbox.google.resource import content_hash, event_body, event_id
+from outbox.google.resource import content_hash, event_id
 from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, Settlement, Standing, Undone
-from outbox.payload import InvalidPayload, parse_payload_text
+from outbox.payload import InvalidPayload
 from outbox.plan import (
     AskAgain,
     Conversation,
@@ -38,6 +37,7 @@ from outbox.plan import (
     next_step,
 )
 from outbox.trouble import Resting, Trouble, trouble_in_answer
+from outbox.wish import wish_for
 
 log = structlog.get_logger(__name__)
 
@@ -152,16 +152,16 @@ class LanePusher:
         return todo
 
     def _wish(self, lease: Lease, due: DueJob, known: Known | None, connections: list[LaneConnection]) -> Wish:
-        if due.payload is None or due.cancelled:
-            return Wish(None)
-        job = parse_payload_text(due.payload)
-        if not any(connection.wants(job.assigned_user_ids) for connection in connections):
-            return Wish(None)
-        event = render(job, job_url=job_url(self._job_url_template, due.job_id))
-        if event is None:
-            return Wish(None)
-        chosen_id = known.event_id if known else event_id(lease.tenant_id, lease.calendar_id, due.job_id, 1)
-        return Wish(event_body(event, event_id=chosen_id, tenant_id=lease.tenant_id, job_id=due.job_id))
+        return wish_for(
+            due.job_id,
+            due.payload,
+            tenant_id=lease.tenant_id,
+            calendar_id=lease.calendar_id,
+            cancelled=bool(due.cancelled),
+            known=known,
+            wishers=connections,
+            job_url_template=self._job_url_template,
+        )
 
     def _push_job(self, push: _Push, due: DueJob, wish: Wish, known: Known | None, *, lone: bool) -> None:
         """Talk to Google about one job, through one connection after another, until there is an outcome."""

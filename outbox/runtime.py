@@ -9,6 +9,7 @@ import structlog
 from psycopg_pool import ConnectionPool
 
 from outbox.access import Access
+from outbox.audit import Audit
 from outbox.crypto import TokenCipher
 from outbox.database import Connection, open_pool
 from outbox.google.client import GoogleCalendar
@@ -49,7 +50,9 @@ class Daemon:
             debounce_seconds=settings.push_debounce_seconds,
             max_wait_seconds=settings.push_max_wait_seconds,
         )
-        self._janitor = Janitor(pool, retention_days=settings.job_retention_days)
+        self._janitor = Janitor(
+            pool, Audit(pool, job_url_template=settings.job_url_template), retention_days=settings.job_retention_days
+        )
         lanes = LanePusher(
             store,
             Access(pool, TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value()), oauth),

@@ -172,7 +172,13 @@ class GoogleCalendar:
                 return f"{events}?sendUpdates=none&prettyPrint=false"
             case Read():
                 return f"{events}/{quote(call.event_id, safe='')}?prettyPrint=false"
-            case Update() | Delete():
+            case Update():
+                # Without these Google takes what the body says of attachments and labels for nothing, and clears them.
+                attachments = "&supportsAttachments=true" if "attachments" in call.body else ""
+                label = "&eventLabelVersion=1" if "eventLabelId" in call.body else ""
+                event = quote(call.event_id, safe="")
+                return f"{events}/{event}?sendUpdates=none&prettyPrint=false{attachments}{label}"
+            case Delete():
                 return f"{events}/{quote(call.event_id, safe='')}?sendUpdates=none&prettyPrint=false"
 
 

@@ -92,7 +92,11 @@ class Transport:
         # A connection cut amid the headers can look like a short success, hence the look at the guard.
         if failure is None and not guard.expired:
             return reply
-        kind = "the deadline passed" if guard.expired or failure is None else type(_root(failure)).__name__
+        # The socket's own timeout may strike a moment before the watcher.
+        if failure is None or guard.expired or guard.remaining() <= 0:
+            kind = "the deadline passed"
+        else:
+            kind = type(_root(failure)).__name__
         raise (NoReplyError(kind) if guard.sent else NotSentError(kind))
 
     def close(self) -> None:

@@ -350,3 +350,14 @@ def test_the_token_is_in_no_answer_and_no_log(google: Google, call: Make, caplog
     assert answers[0].message == "bad header: Bearer [token]"
     assert TOKEN not in repr(answers)
     assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("field", "parameter"), [("attachments", "supportsAttachments=true"), ("eventLabelId", "eventLabelVersion=1")]
+)
+def test_an_update_says_that_it_understands_the_users_fields_it_carries(field: str, parameter: str) -> None:
+    calendar = GoogleCalendar("https://calendar.test", stop=threading.Event(), user_agent="test")
+    body = {"summary": "J-1", field: ["as it was"]}
+    assert parameter in calendar._url(Update("e1", body, '"1"'), "cal")
+    assert parameter not in calendar._url(Update("e1", {"summary": "J-1"}, '"1"'), "cal")
+    calendar.close()

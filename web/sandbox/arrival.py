@@ -87,6 +87,7 @@ def receive(req: falcon.Request, sandbox: Sandbox) -> Arrival:
     body = req.bounded_stream.read()
     is_form = (req.content_type or "").startswith("application/x-www-form-urlencoded")
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)) if is_form else {}
+    raw_path = req.env.get("RAW_URI", req.path).partition("?")[0]
     in_path = _CALENDAR.match(req.path)
     calendar = in_path[1] if in_path else ""
     with sandbox.lock:
@@ -95,7 +96,7 @@ def receive(req: falcon.Request, sandbox: Sandbox) -> Arrival:
     arrival = Arrival(
         time=sandbox.clock().timestamp(),
         target=Target(req.method, req.path, account, account if calendar == "primary" else calendar),
-        raw_path=req.env.get("RAW_URI") or req.relative_uri,
+        raw_path=raw_path + (f"?{req.query_string}" if req.query_string else ""),
         body=body,
         is_form=is_form,
         token=token,

@@ -46,7 +46,7 @@ class AuthorizationRequest:
 def parse_authorization(query: str, client_id: str, redirect_uris: tuple[str, ...]) -> AuthorizationRequest:
     """Check an authorize request against the registered client; raises AuthorizePageError.
 
-    Without registered redirect URIs any http address of this machine will do.
+    Without registered redirect URIs any address of this machine will do.
     """
     params = dict(parse_qsl(query, keep_blank_values=True))
     for name in ("client_id", "redirect_uri", "response_type", "scope"):
@@ -92,4 +92,4 @@ def _is_registered(redirect_uri: str, registered: tuple[str, ...]) -> bool:
     if registered:
         return redirect_uri in registered
     parts = urlsplit(redirect_uri)
-    return parts.scheme == "http" and parts.hostname in _LOOPBACK and not parts.fragment
+    return parts.scheme in {"http", "https"} and parts.hostname in _LOOPBACK and not parts.fragment

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
-KEPT = 200_000
+KEPT = 100_000
 """Records kept; older ones are dropped."""
 
 

@@ -75,7 +75,9 @@ class SandboxServer:
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Call a control (`faults`, `journal?since=0`, …) and answer its JSON; raises requests.HTTPError if refused."""
-        answer = requests.request(method, f"{self.url}/sandbox/{path}", json=body, timeout=30)
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of the environment has no business with this machine's own addresses
+            answer = session.request(method, f"{self.url}/sandbox/{path}", json=body, timeout=30)
         answer.raise_for_status()
         content: dict[str, Any] = answer.json()
         return content

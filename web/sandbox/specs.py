@@ -44,7 +44,7 @@ class AccountSpec(Spec):
 
 
 class Config(Spec):
-    """The configuration file. Without `redirect_uris` any http address of this machine may be redirected to."""
+    """The configuration file. Without `redirect_uris` any address of this machine may be redirected to."""
 
     client_id: str = "sandbox-client"
     client_secret: str = Field(default="sandbox-secret", repr=False)

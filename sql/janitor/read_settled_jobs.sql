@@ -1,0 +1,18 @@
+-- Purpose: the next slice of jobs that should be settled on a lane: upcoming, or with an event, and nothing pending.
+-- Index: job_pkey, then the primary keys of pushed_event and pending_push. One snapshot: a job and its mark change together.
+SELECT job.job_id, job.cancelled, job.payload::text AS payload,
+       pushed.event_id, pushed.id_generation, pushed.in_doubt, pushed.etag, pushed.content_hash
+FROM calendar_sync.job
+LEFT JOIN calendar_sync.pushed_event AS pushed
+    ON pushed.tenant_id = job.tenant_id AND pushed.calendar_id = %(calendar_id)s AND pushed.job_id = job.job_id
+WHERE job.tenant_id = %(tenant_id)s
+  AND job.job_id > %(after_job_id)s
+  AND (pushed.job_id IS NOT NULL OR (NOT job.cancelled AND job.ends_at > calendar_sync.now()))
+  AND NOT EXISTS (
+      SELECT FROM calendar_sync.pending_push AS pending
+      WHERE pending.tenant_id = job.tenant_id
+        AND pending.calendar_id = %(calendar_id)s
+        AND pending.job_id = job.job_id
+  )
+ORDER BY job.job_id
+LIMIT %(limit)s

@@ -1,0 +1,193 @@
+"""The engine in this process over a real Postgres, with the sandbox as Google over real HTTP, and a clock to set."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from outbox.audit import Audit
+from outbox.connections import User
+from outbox.database import open_pool
+from outbox.janitor import Janitor
+from outbox.runtime import Daemon
+from outbox.status import read_status
+from web.demo.mishaps import read_calendar
+from web.demo.stage import Person, Stage
+from web.sandbox.server import SandboxServer
+from web.sandbox.specs import AccountSpec, CalendarSpec, FaultSpec
+
+START = "2027-03-01T08:00:00-06:00"
+END = "2027-03-01T18:00:00-06:00"
+
+
+def job(number: str = "J-1", **changes: Any) -> dict[str, Any]:
+    """A legal payload of one leg; `changes` replace top-level fields."""
+    leg = {
+        "summary": "Dallas → Memphis",
+        "dispatch_window": {"start": START, "end": "2027-03-01T10:00:00-06:00"},
+        "delivery_window": {"start": "2027-03-01T16:00:00-06:00", "end": END},
+        "stops": [{"kind": "pickup", "name": "Warehouse 4", "address": "1201 Main St, Dallas", "window": None}],
+    }
+    return {"schema_version": 1, "job_number": number, "timezone": "America/Chicago", "legs": [leg], **changes}
+
+
+class World:
+    """One test's database, engine and users. Debounce is off unless `settings` says otherwise."""
+
+    def __init__(self, database_url: str, google: SandboxServer, settings: Mapping[str, str]) -> None:
+        self.google = google
+        self.database_url = database_url
+        self.tenant = f"tenant-{uuid4().hex[:8]}"
+        defaults = {"PUSH_DEBOUNCE_SECONDS": "0", "PUSH_MAX_WAIT_SECONDS": "0", "PUSH_CONCURRENCY": "4"}
+        self.stage = Stage(database_url, google, {**defaults, **settings})
+        self.stop = threading.Event()
+        self._put_clock_in_our_hands()
+
+    def connect(self, name: str, *, calendar: str | None = None, tenant: str | None = None) -> str:
+        """Connect user `name` of the tenant; returns the calendar's id (a new account's own unless named)."""
+        email = f"{name}-{uuid4().hex[:8]}@example.com"
+        calendars = () if calendar is None else (CalendarSpec(id=calendar, summary="Shared"),)
+        account = AccountSpec(email=email, calendars=calendars)
+        self.google.add_account(account)
+        user = User(tenant or self.tenant, name)
+        return self.stage.connect([Person(user, account, calendar)])[user]
+
+    def commit(
+        self, job_id: str, payload: object, event_type: str = "job.updated", tenant: str | None = None
+    ) -> int:
+        """Commit one outbox row as any producer would; returns its id."""
+        with psycopg.connect(self.database_url) as connection:
+            row = connection.execute(
+                "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload) VALUES (%s, %s, %s, %s)"
+                " RETURNING id",
+                [tenant or self.tenant, job_id, event_type, Jsonb(payload)],
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def engine(self) -> "Engine":
+        """A daemon's parts with a pool of their own, driven by the test instead of by threads."""
+        return Engine(self)
+
+    def sync(self) -> None:
+        """Relay and push until nothing is due."""
+        with self.engine() as engine:
+            engine.sync()
+
+    def events(self, calendar: str, reader: str | None = None) -> list[dict[str, Any]]:
+        """What a reader of the calendar sees."""
+        return read_calendar(self.google.calendar_url, self.google.user_token(reader or calendar), calendar)
+
+    def titles(self, calendar: str, reader: str | None = None) -> list[str]:
+        """The titles in the calendar, sorted."""
+        return sorted(event["summary"] for event in self.events(calendar, reader))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for everything that the database judges by its clock."""
+        self.execute("UPDATE public.test_clock SET ahead = ahead + make_interval(secs => %s)", seconds)
+
+    def execute(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as the database's owner."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            cursor = connection.execute(query, list(parameters))
+            return cursor.fetchall() if cursor.description else []
+
+    def fault(self, **spec: Any) -> None:
+        """Have Google misbehave (see FaultSpec) until the test ends."""
+        self.google.control("POST", "faults", FaultSpec(**spec).model_dump(mode="json"))
+
+    def heal(self) -> None:
+        """Have Google behave."""
+        self.google.control("DELETE", "faults")
+
+    def calls(self, calendar: str) -> list[tuple[str, int | str]]:
+        """Method and answer of the daemon's requests that concern this calendar, oldest first."""
+        entries = self.google.control("GET", "requests")["entries"]
+        return [
+            (entry["method"], entry["status"])
+            for entry in entries
+            if entry["actor"] == "project" and f"/calendars/{calendar.replace('@', '%40')}/" in entry["path"]
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """The figures of `calendar-sync status`."""
+        with open_pool(self.database_url, size=1) as pool:
+            return read_status(pool)
+
+    def _put_clock_in_our_hands(self) -> None:
+        self.execute("CREATE TABLE public.test_clock AS SELECT interval '0' AS ahead")
+        self.execute("GRANT SELECT ON public.test_clock TO PUBLIC")
+        self.execute(
+            "CREATE OR REPLACE FUNCTION calendar_sync.now() RETURNS timestamptz LANGUAGE sql STABLE"
+            " AS 'SELECT statement_timestamp() + (SELECT ahead FROM public.test_clock)'"
+        )
+
+
+class Engine:
+    """A daemon's relay, pusher and janitor without their threads."""
+
+    def __init__(self, world: World) -> None:
+        self._pool = open_pool(world.stage.settings.database_url, size=8)
+        self.stop = threading.Event()
+        self._settings = world.stage.settings
+
+    def __enter__(self) -> "Engine":
+        self.pool = self._pool.__enter__()
+        self.daemon = Daemon(self._settings, self.pool, self.stop)
+        self.relay = self.daemon.relay
+        self.pusher = self.daemon.pusher
+        self.audit = Audit(self.pool, job_url_template=self._settings.job_url_template)
+        self.janitor = Janitor(self.pool, self.audit, retention_days=self._settings.job_retention_days)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.pusher.finish()
+        self._pool.__exit__(None, None, None)
+
+    def sync(self) -> None:
+        """Relay and push until nothing is due."""
+        self.daemon.drain()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until the condition holds; fails after the bound."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        pause.wait(0.02)
+
+
+@pytest.fixture(scope="session")
+def google_process() -> Iterator[SandboxServer]:
+    """One sandbox for all tests of this worker; accounts are each test's own."""
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def google(google_process: SandboxServer) -> Iterator[SandboxServer]:
+    """The sandbox, healthy before and after."""
+    yield google_process
+    google_process.control("DELETE", "faults")
+
+
+@pytest.fixture
+def make_world(database_url: str, google: SandboxServer) -> Callable[..., World]:
+    """Make the test's world with settings of its own."""
+
+    def make(**settings: str) -> World:
+        return World(database_url, google, settings)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """The test's world with the default settings of tests."""
+    return make_world()

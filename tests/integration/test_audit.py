@@ -1,0 +1,41 @@
+"""The audit finds nothing in a healthy calendar, and puts right what it finds."""
+
+from tests.integration.conftest import World, job
+
+
+def compare_everything(world: World) -> int:
+    with world.engine() as engine:
+        found = sum(engine.audit.compare_slice() for _ in range(10))
+        engine.sync()
+    return found
+
+
+def test_a_healthy_calendar_has_no_differences(world: World) -> None:
+    world.connect("u_ana")
+    for number in range(3):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    world.commit("job_0", {}, "job.cancelled")
+    world.commit("job_1", job("J-1", legs=[]))
+    world.sync()
+    assert compare_everything(world) == 0
+
+
+def test_an_event_that_our_records_lost_is_put_back(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    world.execute("UPDATE calendar_sync.pushed_event SET content_hash = NULL, etag = NULL")
+    event = world.events(ana)[0]
+    world.google.control("POST", "user-delete", {"account": ana, "calendar": ana, "event": event["id"]})
+    assert compare_everything(world) == 1
+    assert world.titles(ana) == ["J-1 · Dallas → Memphis"]
+    assert compare_everything(world) == 0
+
+
+def test_an_event_that_should_have_gone_is_removed(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    world.execute("UPDATE calendar_sync.job SET cancelled = true")
+    assert compare_everything(world) == 1
+    assert world.titles(ana) == []
