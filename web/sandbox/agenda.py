@@ -38,8 +38,8 @@ class CalendarCard:
 
 
 def agenda(calendars: Calendars, now: datetime) -> list[CalendarCard]:
-    """The calendars in the order they were made."""
-    return [_card(calendar, now) for calendar in calendars]
+    """The calendars in the order they were made, those with nothing coming up last."""
+    return sorted((_card(calendar, now) for calendar in calendars), key=lambda card: not card.events)
 
 
 def _card(calendar: Calendar, now: datetime) -> CalendarCard:

@@ -8,15 +8,21 @@ function shownEtags() {
   return new Map([...agenda.querySelectorAll(".event")].map((event) => [event.id, event.dataset.etag]));
 }
 
-// Only a changed agenda is put in place, so that nothing flickers; what was open stays open.
+function scrolled() {
+  return new Map([...agenda.querySelectorAll(".events")].map((list) => [list.dataset.calendar, list.scrollTop]));
+}
+
+// Only a changed agenda is put in place, so that nothing flickers; what was open or scrolled to stays so.
 function replaceAgenda(html) {
   const before = shownEtags();
+  const places = scrolled();
   const open = new Set([...agenda.querySelectorAll("details[open]")].map((details) => details.closest(".event").id));
   agenda.innerHTML = html; // escaped by the server's template
   for (const event of agenda.querySelectorAll(".event")) {
     if (before.get(event.id) !== event.dataset.etag) event.classList.add("fresh");
     if (open.has(event.id)) event.querySelector("details")?.setAttribute("open", "");
   }
+  for (const list of agenda.querySelectorAll(".events")) list.scrollTop = places.get(list.dataset.calendar) ?? 0;
 }
 
 async function refresh() {
