@@ -39,7 +39,12 @@ def connect(url: str, *, application_name: str = "calendar-sync") -> Connection:
 
 @contextmanager
 def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -> Iterator[ConnectionPool[Connection]]:
-    """A pool of such connections; one that went stale is replaced before it is handed out."""
+    """A pool of such connections; one that went stale is replaced before it is handed out.
+
+    Raises:
+        psycopg.OperationalError: the database cannot be reached now; later the pool waits for it.
+    """
+    connect(url, application_name=application_name).close()
     with ConnectionPool(
         connection_string(url, application_name=application_name),
         min_size=1,

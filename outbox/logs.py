@@ -8,23 +8,37 @@ import structlog
 
 
 def configure_logs(level: str, log_format: Literal["json", "text"] | None) -> None:
-    """Set up logging to stderr; JSON off a terminal and text on one unless told otherwise."""
+    """Set up logging to stderr, the libraries' too; JSON off a terminal and text on one unless told otherwise."""
     as_text = sys.stderr.isatty() if log_format is None else log_format == "text"
-    renderer = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
-    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=threshold, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    for library in ("urllib3", "requests_oauthlib", "oauthlib", "psycopg.pool"):
-        # Their debug lines carry URLs, tokens and codes.
-        logging.getLogger(library).setLevel(max(threshold, logging.INFO))
+    renderer = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(ensure_ascii=False)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(threshold)
+    for library in ("urllib3", "requests_oauthlib", "oauthlib", "psycopg"):
+        # Their lines below a warning carry URLs, tokens and codes, or tell of every connection taken.
+        logging.getLogger(library).setLevel(max(threshold, logging.WARNING))

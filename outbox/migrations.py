@@ -69,8 +69,11 @@ def migrate(url: str) -> list[Migration]:
 
 
 def missing_migrations(connection: psycopg.Connection[tuple[object, ...]]) -> list[Migration]:
-    """What this release has and the database lacks."""
-    applied = {row[0]: row[1] for row in connection.execute(statement("migration/read"))}
+    """What this release has and the database lacks; raises MigrationError if the two cannot go together."""
+    try:
+        applied = {row[0]: row[1] for row in connection.execute(statement("migration/read"))}
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return migrations()
     known = migrations()
     if unknown := sorted(set(applied) - {migration.version for migration in known}):  # type: ignore[type-var]
         raise MigrationError(

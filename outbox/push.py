@@ -145,6 +145,10 @@ class LanePusher:
             except InvalidPayload as invalid:
                 self._note(push, job, Impossible(str(invalid)))
                 continue
+            except Exception:  # a job that finds a fault in our rendering must not hold up the others
+                log.exception("job_not_rendered")
+                self._note(push, job, Impossible("The event could not be made, through a fault of calendar-sync."))
+                continue
             if job.job_exists and (needs_call(wish, known) or job.retired_event_ids):
                 todo.append((job, wish, known))
             else:
@@ -230,11 +234,11 @@ class LanePusher:
         body = {**(conversation.wish.body or {}), "id": next_id}
         conversation, following = insert_again(conversation, next_id, body)
         if not step.old_seen_cancelled:
-            removal = Conversation(Wish(None), Known(known.event_id, 0, in_doubt=True))
-            outcome, _ = self._converse(push, due, removal, speaker, lone=False)
-            if not isinstance(outcome, Gone):
+            # On the list, so that it goes first through whichever connection comes next, should this one fail here.
+            due.retired_event_ids.append(known.event_id)
+            outcome = self._remove_retired(push, due, speaker)
+            if outcome is not None:
                 return conversation, outcome
-            push.settlement.gone_retired_ids.append(known.event_id)
         return conversation, following
 
     def _call(self, push: _Push, call: Call, speaker: _Speaker) -> Answer:

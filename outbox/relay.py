@@ -123,6 +123,9 @@ def read_rows(rows: list[OutboxRow]) -> tuple[list[_JobState], dict[int, str]]:
             newest[row.tenant_id, row.job_id] = _read_row(row)
         except InvalidPayload as invalid:
             reasons[row.id] = str(invalid)
+        except Exception:  # a row that finds a fault in our reading must not hold up the others
+            log.exception("outbox_row_unreadable", outbox_id=row.id)
+            reasons[row.id] = "payload: could not be read, through a fault of calendar-sync; replay it after an upgrade"
     return list(newest.values()), reasons
 
 

@@ -17,6 +17,7 @@ from outbox.google.oauth import GoogleOAuth
 from outbox.janitor import LEASES_EVERY_SECONDS, Janitor
 from outbox.lane import LaneStore
 from outbox.loops import Loop, jittered
+from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
 from outbox.pusher import Pusher
 from outbox.relay import BATCH_ROWS, Relay
@@ -120,8 +121,17 @@ class Daemon:
 
 @contextmanager
 def open_daemon(settings: Settings, stop: threading.Event) -> Iterator[Daemon]:
-    """A daemon with its pool: a connection for each thread that pushes, and a few for the loops."""
+    """A daemon with its pool: a connection for each thread that pushes, and a few for the loops.
+
+    Raises:
+        psycopg.OperationalError: the database cannot be reached.
+        MigrationError: its schema is not this release's.
+    """
     with open_pool(settings.database_url, size=settings.push_concurrency + 4) as pool:
+        with pool.connection() as connection:
+            missing = missing_migrations(connection)
+        if missing:
+            raise MigrationError(f"the database lacks migration {missing[0].version}; run: calendar-sync migrate")
         yield Daemon(settings, pool, stop)
 
 

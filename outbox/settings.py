@@ -22,13 +22,9 @@ EXAMPLES = {
     "GOOGLE_OAUTH_REDIRECT_URI": "https://app.example.com/api/v1/integrations/google-calendar/callback",
     "TOKEN_ENCRYPTION_KEYS": "2026-11:$(openssl rand -base64 32)",
     "JOB_URL_TEMPLATE": "https://app.example.com/jobs/{job_id}",
-    "PUSH_DEBOUNCE_SECONDS": "2",
-    "PUSH_MAX_WAIT_SECONDS": "15",
-    "PUSH_CONCURRENCY": "16",
-    "JOB_RETENTION_DAYS": "90",
-    "LOG_LEVEL": "info",
     "LOG_FORMAT": "json",
 }
+"""For settings without a default; of the others the default is the example."""
 
 
 def _url(*schemes: str) -> Any:
@@ -111,4 +107,5 @@ def _load(kind: type[S]) -> S:
         problem = invalid.errors()[0]
         name = str(problem["loc"][0]).upper()
         reason = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{name}: {reason}; for example {name}={EXAMPLES.get(name, '…')}") from None
+        example = EXAMPLES.get(name) or kind.model_fields[name.lower()].default
+        raise ConfigurationError(f"{name}: {reason}; for example {name}={example}") from None

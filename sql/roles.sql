@@ -7,7 +7,11 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL; -- roles belong to the whole server: it was made for another database at this very moment
+            END;
         END IF;
     END LOOP;
 END $$;

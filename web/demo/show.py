@@ -21,12 +21,12 @@ from rich.table import Table
 from outbox.connections import User
 from outbox.database import open_pool
 from outbox.status import read_status
-from web.demo.embedded_postgres import EmbeddedPostgres
+from web.demo.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from web.demo.expectation import expected_states, final_shapes
 from web.demo.mishaps import DaemonKiller, Reader, read_calendar
 from web.demo.stage import Person, Stage
 from web.demo.tether import TetheredProcess
-from web.demo.traffic import Commit, Traffic, read_traffic, replay
+from web.demo.traffic import Commit, Traffic, TrafficError, read_traffic, replay
 from web.demo.verdict import ExpectedCalendar, Fault, Latencies, Verdict, compare, latencies
 from web.sandbox.server import SandboxServer
 from web.sandbox.specs import AccountSpec, CalendarSpec, FaultKind, FaultSpec
@@ -107,13 +107,20 @@ def show(script: Script, *, stay: bool, as_json: bool) -> int:
         stay: keep everything running afterwards, until Ctrl-C.
         as_json: print the figures alone.
     """
-    traffic = read_traffic(script.data or SAMPLE)
     console = Console(stderr=as_json)
+    try:
+        traffic = read_traffic(script.data or SAMPLE)
+    except TrafficError as error:
+        console.print(f"calendar-sync: {error}", markup=False, highlight=False)
+        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log, ExitStack() as stack:
         try:
             performance = stack.enter_context(_perform(script, traffic, console, log))
         except KeyboardInterrupt:
+            return 1
+        except EmbeddedPostgresError as error:
+            console.print(f"calendar-sync: {error}", markup=False, highlight=False)
             return 1
         outcome = performance.outcome
         if as_json:
@@ -294,10 +301,13 @@ def _judge(
 
 def _report(console: Console, outcome: Outcome) -> None:
     table = Table(title="What should be there, and what is there", title_justify="left")
-    table.add_column("Calendar")
+    table.add_column("Calendar", overflow="fold")
     for heading in ("should be", "is", "missing", "extra", "stale", "wrong"):
         table.add_column(heading, justify="right")
+    unused = [row for row in outcome.verdict.calendars if not row.expected and not row.found]
     for row in outcome.verdict.calendars:
+        if row in unused:
+            continue
         wrong = any(row.faults.values())
         table.add_row(
             row.calendar,
@@ -307,6 +317,7 @@ def _report(console: Console, outcome: Outcome) -> None:
             style="red" if wrong else "",
         )
     console.print(table)
+    console.print(f"{len(unused)} calendars that nobody chose are empty, as they should be.")
     for finding in outcome.verdict.findings[:20]:
         console.print(f"{finding.fault.value}: {finding.job_id} in {finding.calendar}: {finding.detail}", style="red")
     figures = outcome.figures()

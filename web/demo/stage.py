@@ -7,6 +7,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -137,13 +138,14 @@ class Stage:
 def create_roles(database_url: str) -> str:
     """Make the roles of `sql/roles.sql` and a login that may only be a daemon; returns the daemon's URL."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        # Roles belong to the whole server, and two databases of it may be set up at once.
         connection.execute("SELECT pg_advisory_lock(7164779126)")
         connection.execute(sql.SQL((ROOT / "sql" / "roles.sql").read_text(encoding="utf-8")))
         login = sql.Identifier("calendar_sync_demo_daemon")
         known = connection.execute("SELECT FROM pg_roles WHERE rolname = 'calendar_sync_demo_daemon'").fetchone()
         if known is None:
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE calendar_sync_daemon").format(login))
+            # Roles belong to the whole server, and another of its databases may be set up at this very moment.
+            with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE calendar_sync_daemon").format(login))
     parts = urlsplit(database_url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"calendar_sync_demo_daemon@{host}").geturl()
