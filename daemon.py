@@ -1,6 +1,7 @@
 """The command line: verbs, signals, exit codes."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -40,8 +41,9 @@ def run() -> None:
     settings = _settings()
     stop = _stop_on_signals()
     with open_daemon(settings, stop) as daemon:
-        ended_well = daemon.run()
-    sys.exit(DONE if ended_well else FAILED)
+        if not daemon.run():
+            # Something hangs that nobody can interrupt; its lease ends by itself.
+            os._exit(FAILED)
 
 
 @cli.command()

@@ -3,12 +3,12 @@
 import structlog
 from psycopg_pool import ConnectionPool
 
-from outbox.crypto import TokenCipher, UnreadableToken
+from outbox.crypto import MissingKey, TokenCipher, UnreadableToken
 from outbox.database import Connection
 from outbox.google.oauth import GoogleOAuth, Tokens
 from outbox.lane import LaneConnection, Lease
 from outbox.statements import statement
-from outbox.trouble import Broken, Resting, Trouble, trouble_in_refresh
+from outbox.trouble import OPERATOR_REST_SECONDS, Broken, Resting, Trouble, trouble_in_refresh
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,9 @@ class Access:
             if connection.refresh_token is None:
                 return Broken("needs_reconnect", "revoked")
             refresh_token = self._decrypt(lease, connection, "refresh_token", connection.refresh_token)
+        except MissingKey:
+            # For the operator to mend; one daemon with an outdated key list must not part users from their calendars.
+            return Resting(OPERATOR_REST_SECONDS, "a key is missing from TOKEN_ENCRYPTION_KEYS", operators_matter=True)
         except UnreadableToken:
             return Broken("needs_reconnect", "key_lost")
         answer = self._oauth.refresh(refresh_token)

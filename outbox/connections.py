@@ -60,9 +60,11 @@ def store_grant(
                 "expires_in": tokens.expires_in,
             },
         ).fetchone()
-    if row is None:
-        raise AssertionError("an upsert returns its row")
-    return str(row[0])
+        if row is None:
+            raise AssertionError("an upsert returns its row")
+        state, calendar_id = row
+        connection.execute(statement("connection/wake_lane"), {"tenant_id": user.tenant_id, "calendar_id": calendar_id})
+    return str(state)
 
 
 def choose_calendar(pool: ConnectionPool[Connection], user: User, *, calendar_id: str, calendar_name: str) -> None:
@@ -70,7 +72,10 @@ def choose_calendar(pool: ConnectionPool[Connection], user: User, *, calendar_id
 
     Raises:
         NoCalendarToChooseError: nothing was changed.
+        ValueError: the id is an alias or no calendar's id.
     """
+    if calendar_id in ("primary", "", ".", ".."):
+        raise ValueError(f"{calendar_id!r} is no real id; that of a primary calendar is the account's address")
     with _tenants_wishes(pool, user.tenant_id) as connection:
         lane = {"tenant_id": user.tenant_id, "calendar_id": calendar_id}
         chosen = connection.execute(
@@ -80,6 +85,7 @@ def choose_calendar(pool: ConnectionPool[Connection], user: User, *, calendar_id
         if chosen.fetchone() is None:
             raise NoCalendarToChooseError(f"user {user.user_id} has no connection that waits for a calendar")
         connection.execute(statement("connection/add_lane"), lane)
+        connection.execute(statement("connection/wake_lane"), lane)
         connection.execute(statement("connection/mark_upcoming"), lane)
 
 

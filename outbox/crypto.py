@@ -24,6 +24,10 @@ class UnreadableToken(Exception):  # noqa: N818 - it names the state of the stor
     """A stored token cannot be decrypted: its key is not configured, it was moved to another row, or it was altered."""
 
 
+class MissingKey(UnreadableToken):
+    """The key is not among ours, which says nothing of the token: another configuration may have it."""
+
+
 class TokenCipher:
     """Encrypts under the first key, decrypts under any."""
 
@@ -63,11 +67,11 @@ class TokenCipher:
         return header + nonce + self._ciphers[self.current_key_id].encrypt(nonce, plaintext.encode(), place)
 
     def decrypt(self, blob: bytes, *, tenant_id: str, user_id: str, column: str) -> str:
-        """The token again; UnreadableToken unless it was encrypted for this very place under a key we have."""
+        """The token again; UnreadableToken unless encrypted for this very place, MissingKey if under another key."""
         header, rest = _split(blob)
         cipher = self._ciphers.get(key_id(blob))
         if cipher is None:
-            raise UnreadableToken("the key it was encrypted with is not configured")
+            raise MissingKey("the key it was encrypted with is not configured")
         try:
             plaintext = cipher.decrypt(
                 rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _place(header, tenant_id, user_id, column)

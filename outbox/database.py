@@ -11,6 +11,8 @@ from psycopg_pool import ConnectionPool
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 GUARDS: LiteralString = (
+    # What counts on a fresh snapshot for each statement has to get one, whatever the database's default is.
+    r"-c default_transaction_isolation=read\ committed "
     "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 )
 """Of every session: a statement that takes longer, or a transaction left open, ends itself and is tried again."""
@@ -26,10 +28,11 @@ KEEPALIVES = {
 
 
 def connection_string(url: str, *, application_name: str) -> str:
-    """The URL with our guards and keepalives added; what the URL sets itself wins."""
+    """The URL with our guards and keepalives added; what the URL sets itself wins, option by option."""
     given = psycopg.conninfo.conninfo_to_dict(url)
-    ours: dict[str, Any] = {"application_name": application_name, "options": GUARDS, **KEEPALIVES}
-    return make_conninfo(url, **{key: value for key, value in ours.items() if key not in given})
+    ours: dict[str, Any] = {"application_name": application_name, **KEEPALIVES}
+    added = {key: value for key, value in ours.items() if key not in given}
+    return make_conninfo(url, **added, options=f"{GUARDS} {given.get('options') or ''}".strip())
 
 
 def connect(url: str, *, application_name: str = "calendar-sync") -> Connection:
@@ -50,10 +53,18 @@ def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -
         min_size=1,
         max_size=size,
         open=True,
-        timeout=30,
+        timeout=10,
         max_idle=120,
         kwargs={"autocommit": True},
         check=ConnectionPool.check_connection,
         name=application_name,
     ) as pool:
         yield pool
+
+
+def describe(error: Exception) -> str:
+    """What went wrong, for a log: the server's details are left out, because they repeat what is in the rows."""
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    if primary is None:
+        return " ".join(str(error).split())
+    return f"{error.sqlstate}: {primary}" if isinstance(error, psycopg.Error) else primary

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from outbox.payload import parse_payload
+from outbox.payload import InvalidPayload, parse_payload_text
 from outbox.statements import statement
 
 EventType = Literal["job.created", "job.updated", "job.cancelled"]
@@ -43,18 +43,14 @@ def enqueue_job_event(
         TypeError: `connection` is none of the three.
     """
     for name, key in (("tenant_id", tenant_id), ("job_id", job_id)):
-        if not isinstance(key, str) or not 1 <= len(key) <= _LONGEST_KEY:
+        if not isinstance(key, str) or not 1 <= len(key) <= _LONGEST_KEY or not _is_storable(key):
             raise ValueError(f"{name}: must be a string of 1 to {_LONGEST_KEY} characters, got {key!r:.60}")
     if event_type not in get_args(EventType):
         raise ValueError(f"event_type: must be one of {', '.join(get_args(EventType))}, got {event_type!r:.60}")
+    text = _dump(payload)
     if event_type != "job.cancelled":
-        parse_payload(payload)
-    row = {
-        "tenant_id": tenant_id,
-        "job_id": job_id,
-        "event_type": event_type,
-        "payload": json.dumps(payload, ensure_ascii=False),
-    }
+        parse_payload_text(text)
+    row = {"tenant_id": tenant_id, "job_id": job_id, "event_type": event_type, "payload": text}
     insert = statement("producer/insert_event")
     if isinstance(connection, psycopg.Connection):
         connection.execute(insert, row)
@@ -69,3 +65,19 @@ def enqueue_job_event(
             f"got {type(connection).__name__}"
         )
     connection.exec_driver_sql(insert.as_string(), row)
+
+
+def _is_storable(text: str) -> bool:
+    """Whether Postgres can hold it: no NUL, and no half of a surrogate pair."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+def _dump(payload: Mapping[str, Any]) -> str:
+    """The payload as JSON that Postgres takes, so that the caller's transaction cannot fail of it."""
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidPayload(f"payload: cannot be written as JSON ({error}); send plain JSON values") from None
+    if not _is_storable(text) or "\\u0000" in text.replace("\\\\", ""):
+        raise InvalidPayload("payload: holds a NUL or half of a surrogate pair, which Postgres cannot store; remove it")
+    return text

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from html import escape
 from urllib.parse import quote
 
@@ -24,6 +24,8 @@ NOTES_LIMIT = 500
 
 ITEMS_SHOWN = 10
 """Lines of the manifest that are listed; the rest is counted."""
+
+_TWENTY_DIGITS = Context(prec=20)
 
 _WIDENED_TIMES = "Note: the delivery ends before it starts; shown with one hour from the start."
 _WIDENED_DAYS = "Note: the last day is before the first; shown on the first day."
@@ -123,6 +125,7 @@ def _number(number: Decimal | None) -> str:
     """The number as it was sent, without a fraction of zero; with an exponent only where the digits fill no line."""
     if number is None:
         return ""
+    number = _TWENTY_DIGITS.create_decimal(number)
     if not -10 < number.adjusted() < 20:
         return str(number)
     digits = f"{number:f}"

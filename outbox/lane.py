@@ -1,6 +1,7 @@
 """A lane as its lease holder reads and writes it: every write names the lease, and a lost lease writes nothing."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ class Lease:
     last_call_ends_by: float
 
     @property
+    def seconds_left(self) -> float:
+        """For calls."""
+        return max(0.0, self.last_call_ends_by - time.monotonic())
+
+    @property
     def key(self) -> dict[str, Any]:
         """The lane's key as statement parameters."""
         return {"tenant_id": self.tenant_id, "calendar_id": self.calendar_id}
@@ -55,7 +61,7 @@ class DueJob:
     in_doubt: bool | None
     etag: str | None
     content_hash: bytes | None
-    users_fields: Mapping[str, Any] | None
+    users_fields: str | None
     seen_by: int | None
     ever_confirmed: bool
     seconds_since_write: float | None
@@ -188,6 +194,7 @@ class LaneStore:
                     "event_ids": [intent.event_id for intent in intents],
                     "id_generations": [intent.id_generation for intent in intents],
                     "present": [intent.present for intent in intents],
+                    "calls_end_in_seconds": lease.seconds_left,
                 },
             )
             connection.execute(
@@ -205,6 +212,7 @@ class LaneStore:
                     **lease.key,
                     "job_id": job_id,
                     "retired_event_id": retired,
+                    "calls_end_in_seconds": lease.seconds_left,
                     "seen_cancelled": seen_cancelled,
                     "event_id": event_id,
                     "id_generation": id_generation,
@@ -226,6 +234,9 @@ class LaneStore:
                 connection.execute(statement("push/settle_done"), {**lease.key, **_marks(settlement.done)})
             if undone := settlement.undone:
                 connection.execute(
+                    statement("push/date_doubt"), {**lease.key, "job_ids": [row.due.job_id for row in undone]}
+                )
+                connection.execute(
                     statement("push/settle_undone"),
                     {
                         **lease.key,
@@ -237,7 +248,7 @@ class LaneStore:
                 )
             connection.execute(
                 statement("push/release_lane"),
-                {**lease.key, "rest_seconds": settlement.rest_seconds or None, "pushed": bool(settlement.standing)},
+                {**lease.key, "rest_seconds": settlement.rest_seconds, "pushed": bool(settlement.standing)},
             )
 
     @contextmanager
@@ -258,10 +269,11 @@ def _answers(standing: Sequence[Standing]) -> dict[str, Any]:
         "job_ids": [row.job_id for row in standing],
         "etags": [row.resource and str(row.resource["etag"]) for row in standing],
         "content_hashes": [row.content_hash for row in standing],
-        "users_fields": [
-            None if row.resource is None else json.dumps(users_fields(row.resource), ensure_ascii=False)
-            for row in standing
-        ],
+        "users_fields": [None if row.resource is None else json.dumps(users_fields(row.resource)) for row in standing],
         "seen_by": [row.seen_by for row in standing],
-        "html_links": [row.resource and row.resource.get("htmlLink") for row in standing],
+        "html_links": [row.resource and _link(row.resource.get("htmlLink")) for row in standing],
     }
+
+
+def _link(value: object) -> str | None:
+    return value if isinstance(value, str) and value.isprintable() else None

@@ -27,7 +27,7 @@ def configure_logs(level: str, log_format: Literal["json", "text"] | None) -> No
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderer = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(ensure_ascii=False)
+    renderer = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -9,6 +9,8 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from outbox.database import describe
+
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE_SECONDS = 30.0
@@ -63,7 +65,7 @@ class Loop:
             except (psycopg.Error, PoolTimeout) as error:
                 failures += 1
                 pause = jittered(min(2.0**failures / 4, LONGEST_PAUSE_SECONDS))
-                log.warning("database_failed", loop=self.name, error=str(error).strip(), again_in=round(pause, 1))
+                log.warning("database_failed", loop=self.name, error=describe(error), again_in=round(pause, 1))
             except Exception:
                 failures += 1
                 pause = jittered(min(2.0**failures, LONGEST_PAUSE_SECONDS))

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outbox.google.calls import Call, Delete, Insert, Read, Update
+from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.resource import content_hash, for_insert, for_update, users_fields
 
@@ -67,6 +67,8 @@ class Conversation:
     saw_duplicate: bool = False
     reviving: bool = False
     write_outcome_unknown: bool = False
+    refusal: Answer | None = None
+    """What the calendar is being asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,13 @@ _NOT_OF_THIS_JOB = frozenset(
     {
         Meaning.UNAUTHORIZED,
         Meaning.SCOPE_MISSING,
-        Meaning.CALENDAR_READ_ONLY,
         Meaning.RATE_LIMITED,
         Meaning.USAGE_LIMITED,
         Meaning.PROJECT_LIMITED,
         Meaning.MISCONFIGURED,
     }
 )
+_WRITING_ROLES = frozenset({"owner", "writer", "writerWithoutPrivateAccess"})
 _TRY_LATER = frozenset({Meaning.UNAVAILABLE, Meaning.NO_ANSWER, Meaning.NOT_SENT, Meaning.CONFLICT})
 
 
@@ -198,7 +200,14 @@ def next_step(conversation: Conversation, call: Call, answer: Answer) -> tuple[C
         return now, TryLater(answer.message)
     if answer.meaning is Meaning.INVALID:
         return now, Impossible(f"Google refused the event: {answer.message}")
+    if answer.meaning is Meaning.CALENDAR_READ_ONLY:
+        if isinstance(call, Insert | Probe):
+            return now, NotOfThisJob(answer)
+        # It may be the one event, made private, or the whole calendar.
+        return replace(now, refusal=answer), MakeCall(Probe())
     match call:
+        case Probe():
+            now, step = _after_probe(now, answer)
         case Insert():
             now, step = _after_insert(now, answer)
         case Read():
@@ -207,7 +216,10 @@ def next_step(conversation: Conversation, call: Call, answer: Answer) -> tuple[C
             now, step = _after_update(now, answer)
         case Delete():
             now, step = _after_delete(now, answer)
-    if isinstance(step, MakeCall) and now.calls_made >= MOST_CALLS:
+    if isinstance(step, TakeNextId) and _may_arrive_late(now):
+        # A write that was never answered could bring the old event back beside the new one.
+        return now, AskAgain(LATE_ARRIVAL_SECONDS)
+    if isinstance(step, MakeCall | TakeNextId) and now.calls_made >= MOST_CALLS:
         return now, TryLater("The event kept changing while it was being written.")
     return now, step
 
@@ -233,17 +245,18 @@ def _after_read(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
         etag = str(answer.resource.get("etag", ""))
         cancelled = answer.resource.get("status") == "cancelled"
         if body is None:
-            return now, (Gone() if cancelled else MakeCall(Delete(known.event_id, etag)))
+            return now, (_late_or(now, Gone()) if cancelled else MakeCall(Delete(known.event_id, etag)))
         update = Update(known.event_id, _update_body(body, users_fields(answer.resource)), etag)
         return replace(now, reviving=cancelled), MakeCall(update)
     if answer.meaning in (Meaning.NOT_FOUND, Meaning.GONE):
         if body is None:
-            return now, _gone_unless_late(now)
+            return _missing(now, answer)
         if now.saw_duplicate:
-            # Taken, yet not to be seen: Google's own copies disagree for a while.
             if answer.meaning is Meaning.GONE:
                 return now, TakeNextId(old_seen_cancelled=True)
-            return now, AskAgain(LATE_ARRIVAL_SECONDS)
+            # Google's copies disagree for a while; for longer than that, the event was purged and its id kept.
+            waited = known.seconds_since_write is not None and known.seconds_since_write >= LATE_ARRIVAL_SECONDS
+            return now, TakeNextId(old_seen_cancelled=False) if waited else AskAgain(LATE_ARRIVAL_SECONDS)
         return now, MakeCall(Insert(known.event_id, for_insert(body)))
     return now, Impossible(f"Google did not show the event: {answer.message}")
 
@@ -271,24 +284,46 @@ def _after_update(now: Conversation, answer: Answer) -> tuple[Conversation, Step
 
 def _after_delete(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
     match answer.meaning:
-        case Meaning.DONE | Meaning.GONE:
+        case Meaning.DONE:
             return now, Gone()
+        case Meaning.GONE:
+            return now, _late_or(now, Gone())
         case Meaning.NOT_FOUND:
-            return now, _gone_unless_late(now)
+            return _missing(now, answer)
         case Meaning.CHANGED:
             return now, MakeCall(Read(now.known.event_id))
         case _:
             return now, Impossible(f"Google did not remove the event: {answer.message}")
 
 
-def _gone_unless_late(now: Conversation) -> Gone | AskAgain:
-    """A "not found" is the truth only once no write of ours can still be on its way."""
-    if now.write_outcome_unknown:
-        return AskAgain(LATE_ARRIVAL_SECONDS)
+def _after_probe(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
+    refusal = now.refusal or answer
+    if answer.meaning is not Meaning.DONE or answer.resource is None:
+        return now, NotOfThisJob(answer if answer.meaning is Meaning.NOT_FOUND else refusal)
+    if refusal.meaning is Meaning.NOT_FOUND:
+        return now, Gone()
+    if answer.resource.get("accessRole") in _WRITING_ROLES:
+        return now, Impossible("The event was made private by somebody else, so it can no longer be changed from here.")
+    return now, NotOfThisJob(refusal)
+
+
+def _missing(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
+    """A "not found" is the truth only if the calendar itself is there."""
+    return replace(now, refusal=answer), _late_or(now, MakeCall(Probe()))
+
+
+def _late_or(now: Conversation, step: Step) -> Step:
+    """The step, unless a write of ours may still be on its way that would make the event or bring it back."""
     since = now.known.seconds_since_write
     if since is not None and since < LATE_ARRIVAL_SECONDS:
         return AskAgain(LATE_ARRIVAL_SECONDS - since)
-    return Gone()
+    return step
+
+
+def _may_arrive_late(now: Conversation) -> bool:
+    """Whether a write of ours, of this conversation or an earlier one, went unanswered within the last minute."""
+    since = now.known.seconds_since_write
+    return now.write_outcome_unknown or (since is not None and since < LATE_ARRIVAL_SECONDS)
 
 
 def _update_body(body: Mapping[str, Any], users: Mapping[str, Any] | None) -> Mapping[str, Any]:

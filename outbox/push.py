@@ -1,5 +1,6 @@
 """One push of one lane: compare what is due with what stands there, send the difference, settle the answers."""
 
+import json
 import random
 import threading
 import time
@@ -7,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 
 from outbox.access import Access
 from outbox.backoff import backoff_seconds
@@ -15,7 +18,7 @@ from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.resource import content_hash, event_id
-from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, Settlement, Standing, Undone
+from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, LeaseLostError, Settlement, Standing, Undone
 from outbox.payload import InvalidPayload
 from outbox.plan import (
     AskAgain,
@@ -56,14 +59,11 @@ LEAST_CALL_SECONDS = 3.0
 FAILURES_IN_A_ROW = 2
 """When so many jobs one after another get no answer it is Google or the network, not the jobs: the lane rests."""
 
-LONGEST_REST_SECONDS = 64.0
-"""Google's own ceiling for a growing wait."""
-
 
 @dataclass(slots=True)
 class _Speaker:
     connection: LaneConnection
-    access_token: str
+    access_token: str = field(repr=False)
     renewed: bool = False
 
 
@@ -120,14 +120,14 @@ class LanePusher:
         )
         push.rest_seconds = min((connection.rest_left for connection in push.resting), default=0.0)
         todo = self._sort(push, due, connections)
-        if push.able and todo:
+        if todo and self._speaker(push):
             self._store.begin(lease, [_intent(lease, job, wish, known) for job, wish, known in todo])
             for job, wish, known in todo:
                 if push.over or self._out_of_time(push):
                     push.settlement.unasked.append(job)
                     self._undo(push, job, wait_seconds=0.0, charged=False)
                 else:
-                    self._push_job(push, job, wish, known, lone=len(due) == 1)
+                    self._push_guarded(push, job, wish, known, lone=len(due) == 1)
         if not push.able or push.over:
             push.settlement.rest_seconds = push.rest_seconds
         self._store.settle(lease, push.settlement)
@@ -167,6 +167,16 @@ class LanePusher:
             job_url_template=self._job_url_template,
         )
 
+    def _push_guarded(self, push: _Push, due: DueJob, wish: Wish, known: Known | None, *, lone: bool) -> None:
+        """A job that finds a fault of ours must not hold up the others: it waits, in doubt, and the fault is logged."""
+        try:
+            self._push_job(push, due, wish, known, lone=lone)
+        except (LeaseLostError, psycopg.Error, PoolTimeout):
+            raise
+        except Exception:
+            log.exception("push_of_job_failed")
+            self._note(push, due, TryLater("a fault of calendar-sync"))
+
     def _push_job(self, push: _Push, due: DueJob, wish: Wish, known: Known | None, *, lone: bool) -> None:
         """Talk to Google about one job, through one connection after another, until there is an outcome."""
         known = known or _first_known(push.lease, due)
@@ -181,7 +191,7 @@ class LanePusher:
             if conversation is not None:
                 known = conversation.known
                 wish = conversation.wish
-            self._give_up_speaker(push, trouble_in_answer(outcome.answer))
+            self._give_up_speaker(push, trouble_in_answer(outcome.answer, push.lease.failures))
         self._undo(push, due, wait_seconds=0.0, charged=False)
 
     def _remove_retired(self, push: _Push, due: DueJob, speaker: _Speaker) -> Outcome | None:
@@ -316,7 +326,7 @@ class LanePusher:
                 self._undo(push, due, wait_seconds=wait, charged=True)
                 if push.failures_in_a_row >= FAILURES_IN_A_ROW:
                     push.over = True
-                    push.rest_seconds = min(2.0**push.lease.failures + random.random(), LONGEST_REST_SECONDS)  # noqa: S311
+                    push.rest_seconds = 2.0 ** min(push.lease.failures, 6) + random.random()  # noqa: S311
             case Impossible(reason):
                 log.warning("push_impossible", reason=reason)
                 push.settlement.undone.append(Undone(due, None, reason, charged=True))
@@ -349,7 +359,7 @@ def _known(due: DueJob) -> Known | None:
         in_doubt=bool(due.in_doubt),
         etag=due.etag,
         content_hash=due.content_hash,
-        users_fields=due.users_fields,
+        users_fields=None if due.users_fields is None else json.loads(due.users_fields),
         seen_by=due.seen_by,
         ever_confirmed=due.ever_confirmed,
         seconds_since_write=due.seconds_since_write,

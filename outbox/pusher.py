@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from outbox.database import describe
 from outbox.lane import LaneStore, Lease, LeaseLostError
 from outbox.loops import Loop, jittered
 from outbox.push import LanePusher
@@ -19,6 +20,9 @@ LEASE_SECONDS = 30.0
 
 LEASE_MARGIN_SECONDS = 5.0
 """Between the last moment a call may be under way and the end of the lease: time to settle."""
+
+LEAST_PAUSE_SECONDS = 0.02
+"""Between two looks at a lane that is due and that somebody else is just taking."""
 
 POLL_SECONDS = 2.0
 """How late a lane is noticed that another daemon made due."""
@@ -34,6 +38,7 @@ class Pusher:
         self._slots = concurrency
         self._busy = 0
         self._lock = threading.Lock()  # guards _busy
+        self._idle = threading.Condition(self._lock)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="push")
         self.lost_leases = 0
         self.loop = Loop("pusher", self._round, stop)
@@ -44,9 +49,11 @@ class Pusher:
         with self._lock:
             return self._busy
 
-    def finish(self) -> None:
-        """Wait for the pushes under way; each ends soon once `stop` is set."""
-        self._threads.shutdown(wait=True)
+    def finish(self, timeout: float) -> bool:
+        """Wait for the pushes under way, which end soon once `stop` is set; False if one did not."""
+        self._threads.shutdown(wait=False)
+        with self._lock:
+            return self._idle.wait_for(lambda: self._busy == 0, timeout)
 
     def drain(self) -> None:
         """Push every lane that is due, in this thread, until none is or `stop` is set."""
@@ -64,7 +71,7 @@ class Pusher:
             return POLL_SECONDS
         due_in = self._store.seconds_until_due()
         poll = jittered(POLL_SECONDS)
-        return poll if due_in is None else max(0.0, min(due_in, poll))
+        return poll if due_in is None else max(LEAST_PAUSE_SECONDS, min(due_in, poll))
 
     def _lease(self, limit: int) -> list[Lease]:
         # Taken before the server starts the lease, so that ours ends first whatever the statement took.
@@ -87,10 +94,11 @@ class Pusher:
             self.lost_leases += 1
             log.warning("lease_lost", seconds=round(time.monotonic() - started, 3))
         except (psycopg.Error, PoolTimeout) as error:
-            log.warning("push_lost_the_database", error=str(error).strip())
+            log.warning("push_lost_the_database", error=describe(error))
         except Exception:
             log.exception("push_failed")
         finally:
             with self._lock:
                 self._busy -= 1
+                self._idle.notify_all()
             self.loop.wake()

@@ -17,8 +17,11 @@ log = structlog.get_logger(__name__)
 BATCH_ROWS = 500
 """Outbox rows in one transaction: large enough to spread its cost, small enough that a crash repeats little."""
 
-MAX_PAYLOAD_BYTES = 1_000_000
-"""A job's payload above this is rejected: no manifest is a megabyte, and a batch of them must fit in memory."""
+MAX_PAYLOAD_BYTES = 256_000
+"""A job's payload above this is rejected: no manifest is that long, and one row must not keep the others waiting."""
+
+MAX_BATCH_BYTES = 2_000_000
+"""Payloads in one transaction: the slowest two megabytes are read in a few seconds, far within the session's limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,12 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What one transaction did, in rows."""
+    """What one transaction did, in rows; `held_back` if a tenant that is just being changed was passed over."""
 
     claimed: int
     rejected: int
     changed_jobs: int
+    held_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Relay:
         self._pool = pool
         self._debounce_seconds = debounce_seconds
         self._max_wait_seconds = max_wait_seconds
+        self._passed_over: list[str] = []
 
     def relay_batch(self) -> Relayed:
         """Deal with the oldest rows that no other relay holds, in one transaction.
@@ -65,13 +70,19 @@ class Relay:
         with self._pool.connection() as connection, connection.transaction():
             with connection.cursor(row_factory=class_row(OutboxRow)) as cursor:
                 rows = cursor.execute(
-                    statement("relay/claim_outbox"), {"limit": BATCH_ROWS, "max_payload_bytes": MAX_PAYLOAD_BYTES}
+                    statement("relay/claim_outbox"),
+                    {
+                        "limit": BATCH_ROWS,
+                        "max_payload_bytes": MAX_PAYLOAD_BYTES,
+                        "max_batch_bytes": MAX_BATCH_BYTES,
+                        "passed_over": self._passed_over,
+                    },
                 ).fetchall()
+            held_back = bool(self._passed_over)
+            rows = self._of_shared_tenants(connection, rows)
+            held_back = held_back or bool(self._passed_over)
             if not rows:
-                return Relayed(0, 0, 0)
-            connection.execute(
-                statement("relay/share_tenants"), {"tenant_ids": sorted({row.tenant_id for row in rows})}
-            )
+                return Relayed(0, 0, 0, held_back)
             states, reasons = read_rows(rows)
             changed = self._apply(connection, states)
             if reasons:
@@ -82,7 +93,17 @@ class Relay:
         for row in rows:
             if row.id in reasons:
                 log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
-        return Relayed(len(rows), len(reasons), len(changed))
+        return Relayed(len(rows), len(reasons), len(changed), held_back)
+
+    def _of_shared_tenants(self, connection: Connection, rows: list[OutboxRow]) -> list[OutboxRow]:
+        """The rows of the tenants whose wishes nobody changes now; the others are passed over for one round."""
+        tenant_ids = sorted({row.tenant_id for row in rows})
+        shared = {
+            tenant_id
+            for (tenant_id,) in connection.execute(statement("relay/share_tenants"), {"tenant_ids": tenant_ids})
+        }
+        self._passed_over = [tenant_id for tenant_id in tenant_ids if tenant_id not in shared]
+        return [row for row in rows if row.tenant_id in shared]
 
     def _apply(self, connection: Connection, states: list[_JobState]) -> list[tuple[str, str]]:
         changed = connection.execute(

@@ -20,7 +20,7 @@ from outbox.loops import Loop, jittered
 from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
 from outbox.pusher import Pusher
-from outbox.relay import BATCH_ROWS, Relay
+from outbox.relay import Relay
 from outbox.settings import Settings
 from outbox.systemd import notify, watchdog_seconds
 from outbox.wakeup import Listener
@@ -30,11 +30,17 @@ log = structlog.get_logger(__name__)
 RELAY_POLL_SECONDS = 1.0
 """How late an outbox row is noticed whose notification was lost."""
 
+HELD_BACK_SECONDS = 0.05
+"""Until a tenant's rows are tried again whose wishes were just being changed."""
+
 STUCK_SECONDS = 90.0
 """A loop without progress for this long is stuck: all that a round waits for is bounded well below it."""
 
 STOP_SECONDS = 25.0
 """Within this after SIGTERM everything in flight has ended: a call takes 10 s at most, settling less."""
+
+TOKEN_REQUEST_SECONDS = 5.0
+"""Three of them, with the waits between, fit well into a lease."""
 
 USER_AGENT = "google-calendar-sync/0.1"
 
@@ -88,8 +94,12 @@ class Daemon:
 
     def drain(self) -> None:
         """Relay every row and push every lane that is due, unless `stop` comes first."""
-        while not self._stop.is_set() and self.relay.relay_batch().claimed:
-            pass
+        while not self._stop.is_set():
+            relayed = self.relay.relay_batch()
+            if not relayed.claimed and not relayed.held_back:
+                break
+            if not relayed.claimed:
+                self._stop.wait(HELD_BACK_SECONDS)
         self.pusher.drain()
 
     def _finish(self) -> bool:
@@ -97,9 +107,9 @@ class Daemon:
         for loop in self._loops:
             loop.wake()
         ended = [loop.join(max(0.0, ends - time.monotonic())) for loop in self._loops]
-        self.pusher.finish()
+        ended.append(self.pusher.finish(max(0.0, ends - time.monotonic())))
         self._listener.close()
-        log.info("daemon_stopped", lost_leases=self.pusher.lost_leases)
+        log.info("daemon_stopped", lost_leases=self.pusher.lost_leases, in_time=all(ended))
         return all(ended)
 
     def _stuck(self) -> list[str]:
@@ -111,7 +121,9 @@ class Daemon:
             log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
         if relayed.changed_jobs:
             self.pusher.loop.wake()
-        return 0.0 if relayed.claimed == BATCH_ROWS else jittered(RELAY_POLL_SECONDS)
+        if relayed.claimed:
+            return 0.0
+        return HELD_BACK_SECONDS if relayed.held_back else jittered(RELAY_POLL_SECONDS)
 
     def _janitor_round(self) -> float:
         if self._janitor.work():
@@ -145,4 +157,5 @@ def oauth_client(settings: Settings, stop: threading.Event) -> GoogleOAuth:
         token_url=settings.google_token_url,
         revoke_url=settings.google_revoke_url,
         stop=stop,
+        request_timeout=TOKEN_REQUEST_SECONDS,
     )

@@ -1,8 +1,11 @@
 """Configuration: environment variables, or files of the same names in `$CREDENTIALS_DIRECTORY`."""
 
 import os
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -27,13 +30,23 @@ EXAMPLES = {
 """For settings without a default; of the others the default is the example."""
 
 
-def _url(*schemes: str) -> Any:
-    def check(value: str) -> str:
-        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return value
+def _postgres_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must start with postgresql://")
+    try:
+        conninfo_to_dict(value)
+    except psycopg.ProgrammingError:
+        # Its own words would repeat the URL, password and all.
+        raise ValueError("cannot be read; percent-encode special characters, in the password too (% is %25)") from None
+    return value
 
-    return AfterValidator(check)
+
+def _google_url(value: str) -> str:
+    parts = urlsplit(value)
+    loopback = parts.hostname is not None and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.hostname is None or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        raise ValueError("must start with https:// (http:// only on this machine), because tokens go there")
+    return value
 
 
 def _job_url(value: str) -> str:
@@ -47,7 +60,9 @@ def _keys(value: SecretStr) -> SecretStr:
     return value
 
 
-DatabaseUrl = Annotated[str, _url("postgresql", "postgres")]
+GoogleUrl = Annotated[str, AfterValidator(_google_url)]
+
+DatabaseUrl = Annotated[str, Field(repr=False), AfterValidator(_postgres_url)]
 
 
 class Settings(BaseSettings):
@@ -58,14 +73,14 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl
     google_oauth_client_id: str = Field(min_length=1)
     google_oauth_client_secret: SecretStr = Field(min_length=1)
-    google_oauth_redirect_uri: Annotated[str, _url("http", "https")]
+    google_oauth_redirect_uri: GoogleUrl
     google_oauth_scopes: str = (
         "https://www.googleapis.com/auth/calendar.events https://www.googleapis.com/auth/calendar.readonly"
     )
-    google_authorize_url: Annotated[str, _url("http", "https")] = "https://accounts.google.com/o/oauth2/v2/auth"
-    google_token_url: Annotated[str, _url("http", "https")] = "https://oauth2.googleapis.com/token"  # noqa: S105 - a public address
-    google_revoke_url: Annotated[str, _url("http", "https")] = "https://oauth2.googleapis.com/revoke"
-    google_calendar_url: Annotated[str, _url("http", "https")] = "https://www.googleapis.com/calendar/v3"
+    google_authorize_url: GoogleUrl = "https://accounts.google.com/o/oauth2/v2/auth"
+    google_token_url: GoogleUrl = "https://oauth2.googleapis.com/token"  # noqa: S105 - a public address
+    google_revoke_url: GoogleUrl = "https://oauth2.googleapis.com/revoke"
+    google_calendar_url: GoogleUrl = "https://www.googleapis.com/calendar/v3"
     token_encryption_keys: Annotated[SecretStr, AfterValidator(_keys)]
     job_url_template: Annotated[str, AfterValidator(_job_url)]
     push_debounce_seconds: float = Field(default=2, ge=0, le=3600)

@@ -6,8 +6,11 @@ from typing import Literal
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.oauth import ClientMisconfigured, GrantRefused, TokenServerUnavailable
 
-RATE_LIMIT_REST_SECONDS = 30.0
-"""Google's minute windows slide: half of one lets as much through again as was used up in the other half."""
+RATE_LIMIT_REST_SECONDS = 15.0
+"""The first rest; each further one is twice as long, because Google wants the waits to grow."""
+
+LONGEST_RATE_LIMIT_REST_SECONDS = 240.0
+"""Four of Google's minute windows: by then any burst of ours has left them."""
 
 USAGE_LIMIT_REST_SECONDS = 3600.0
 """A user over Google's usage limits stays read-only for hours; asking once an hour finds out when it is over."""
@@ -39,8 +42,12 @@ class Resting:
 Trouble = Broken | Resting
 
 
-def trouble_in_answer(answer: Answer) -> Trouble:
-    """For an answer of the Calendar API that is not about the job; a 401 is given here only after a fresh token."""
+def trouble_in_answer(answer: Answer, failures: int) -> Trouble:
+    """For an answer of the Calendar API that is not about the job; a 401 is given here only after a fresh token.
+
+    Args:
+        failures: how many pushes in a row ended in a rest before this one.
+    """
     match answer.meaning:
         case Meaning.UNAUTHORIZED:
             return Broken("needs_reconnect", "revoked")
@@ -53,7 +60,8 @@ def trouble_in_answer(answer: Answer) -> Trouble:
         case Meaning.MISCONFIGURED:
             return Resting(OPERATOR_REST_SECONDS, answer.message, operators_matter=True)
         case _:
-            return Resting(answer.retry_after or RATE_LIMIT_REST_SECONDS, answer.message)
+            growing = RATE_LIMIT_REST_SECONDS * 2.0 ** min(failures, 10)
+            return Resting(answer.retry_after or min(growing, LONGEST_RATE_LIMIT_REST_SECONDS), answer.message)
 
 
 def trouble_in_refresh(refusal: GrantRefused | ClientMisconfigured | TokenServerUnavailable) -> Trouble:

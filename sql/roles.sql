@@ -22,7 +22,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA calendar_sync FROM PUBLIC;
 GRANT USAGE ON SCHEMA calendar_sync TO calendar_sync_producer, calendar_sync_daemon, calendar_sync_web;
 
 -- The jobs service: one table, one verb. The trigger runs as the inserter, so it may be executed too.
-GRANT INSERT ON calendar_sync.outbox TO calendar_sync_producer;
+-- No id of its own choosing: a row from the future would make every later row of its job an older one.
+GRANT INSERT (tenant_id, job_id, event_type, payload) ON calendar_sync.outbox TO calendar_sync_producer;
 GRANT EXECUTE ON FUNCTION calendar_sync.notify_outbox() TO calendar_sync_producer, calendar_sync_daemon;
 
 -- The daemon moves rows along the road and changes nothing of the schema. It makes no connections and chooses no calendars.
@@ -42,6 +43,11 @@ GRANT UPDATE (state, reconnect_reason, refresh_token, access_token, access_token
 
 -- The web app keeps grants and choices, and marks what they change. It never sees a payload beyond what marking reads.
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.calendar_connection TO calendar_sync_web;
-GRANT SELECT, INSERT, UPDATE ON calendar_sync.lane, calendar_sync.pending_push TO calendar_sync_web;
+GRANT SELECT, INSERT, UPDATE ON calendar_sync.pending_push TO calendar_sync_web;
+-- Not the lease: whoever could write it could be a second writer to a calendar.
+GRANT SELECT, INSERT (tenant_id, calendar_id), UPDATE (due_at, not_before, failures)
+    ON calendar_sync.lane TO calendar_sync_web;
+GRANT SELECT (tenant_id, calendar_id, job_id, content_hash, in_doubt) ON calendar_sync.pushed_event
+    TO calendar_sync_web;
 GRANT SELECT (tenant_id, job_id, cancelled, ends_at) ON calendar_sync.job TO calendar_sync_web;
 GRANT SELECT ON calendar_sync.lane_due, calendar_sync.schema_migration TO calendar_sync_web;

@@ -1,4 +1,4 @@
-"""One Postgres server for a whole test run, started when the first test asks for it; a fresh database for each test."""
+"""One Postgres server for a whole run with a fresh database for each test; what a run left out, told at its end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from web.demo.embedded_postgres import EmbeddedPostgres
 
 Request = Literal["url", "template", "stop"]
+
+NEEDS = "needs "
+"""A skip's reason begins so, and goes on with what the machine lacks."""
+
+# A busy machine is no failure; a failure can be repeated elsewhere from what is printed.
+settings.register_profile("project", deadline=None, print_blob=True)
+settings.load_profile("project")
 
 
 class PostgresForRun:
@@ -108,6 +116,32 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if postgres is not None:
         ask(postgres.address, "stop")
         postgres.join()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput"):
+        return
+    if nothing_may_be_left_out() and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped]
+    left_out = [
+        f"{report.nodeid}: {reason}"
+        for report, reason in zip(skipped, reasons, strict=True)
+        if reason.startswith(NEEDS) or nothing_may_be_left_out()
+    ]
+    terminalreporter.section("left out")
+    for line in sorted(left_out) or ["nothing was left out"]:
+        terminalreporter.line(line)
+
+
+def nothing_may_be_left_out() -> bool:
+    """Whether a skipped test fails the run, as where everything that tests need can be had."""
+    return os.environ.get("CALENDAR_SYNC_LEAVE_NOTHING_OUT") == "1"
 
 
 def ask(address: str, request: Request) -> str:

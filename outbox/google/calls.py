@@ -1,4 +1,4 @@
-"""The four requests that we make of Google about one event, as values.
+"""The requests that we make of Google about one event, as values.
 
 The plan decides on them, the client sends them, the answer's meaning leads to the next one.
 """
@@ -43,4 +43,13 @@ class Delete:
     etag: str | None
 
 
-Call = Insert | Read | Update | Delete
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """GET what the calendar says of itself, to tell a missing event from a calendar that we lost.
+
+    Google answers both with the same 404, and a private event with the same 403 as a calendar that is read-only. The
+    head of a list of events tells, because it names our role, and needs no further scope.
+    """
+
+
+Call = Insert | Read | Update | Delete | Probe

@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_event, wait_exponential, wait_random
 
-from outbox.google.calls import Call, Delete, Insert, Read, Update
+from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
 from outbox.google.deadline import NoReplyError, NotSentError, Transport
-from outbox.google.meaning import Answer, Meaning, read_answer
+from outbox.google.meaning import Answer, Body, Meaning, read_answer
 
 MAX_TRIES = 3
 """HTTP requests for one call; what needs more goes back to the table."""
@@ -35,7 +35,9 @@ _WORTH_REPEATING = frozenset(
     {Meaning.UNAVAILABLE, Meaning.NO_ANSWER, Meaning.NOT_SENT, Meaning.CONFLICT, Meaning.RATE_LIMITED}
 )
 
-_METHODS = {Insert: "POST", Read: "GET", Update: "PUT", Delete: "DELETE"}
+_METHODS = {Insert: "POST", Read: "GET", Update: "PUT", Delete: "DELETE", Probe: "GET"}
+
+_EXPECTED = {Delete: Body.NOTHING, Probe: Body.CALENDAR}
 
 T = TypeVar("T")
 
@@ -160,7 +162,7 @@ class GoogleCalendar:
             reply.status,
             reply.headers,
             text,
-            expects_resource=not isinstance(call, Delete),
+            expects=_EXPECTED.get(type(call), Body.EVENT),
             now=datetime.now(UTC),
         )
         return replace(answer, requests=1)
@@ -178,6 +180,8 @@ class GoogleCalendar:
                 label = "&eventLabelVersion=1" if "eventLabelId" in call.body else ""
                 event = quote(call.event_id, safe="")
                 return f"{events}/{event}?sendUpdates=none&prettyPrint=false{attachments}{label}"
+            case Probe():
+                return f"{events}?maxResults=1&fields=accessRole&prettyPrint=false"
             case Delete():
                 return f"{events}/{quote(call.event_id, safe='')}?sendUpdates=none&prettyPrint=false"
 
@@ -189,5 +193,5 @@ def _body(call: Call) -> bytes | None:
             return json.dumps({**call.body, "id": call.event_id}).encode()
         case Update():
             return json.dumps(dict(call.body)).encode()
-        case Read() | Delete():
+        case Read() | Delete() | Probe():
             return None

@@ -57,6 +57,14 @@ class Meaning(Enum):
     """No byte of the request left: certainly nothing happened."""
 
 
+class Body(Enum):
+    """What a success carries."""
+
+    NOTHING = "anything"
+    EVENT = "the event"
+    CALENDAR = "the calendar"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The outcome of one call, after its repeats."""
@@ -119,21 +127,23 @@ class _Error:
 
 
 def read_answer(
-    status: int, headers: Mapping[str, str], body: bytes, *, expects_resource: bool, now: datetime | None = None
+    status: int, headers: Mapping[str, str], body: bytes, *, expects: Body, now: datetime | None = None
 ) -> Answer:
     """Say what an answer means.
 
-    `expects_resource`: whether a success carries an event. `now` (aware) dates a Retry-After where the answer itself
+    `expects`: what a success carries. `now` (aware) dates a Retry-After where the answer itself
     has no Date.
     """
     payload = _parse(body)
     retry_after = _retry_after(headers, now)
     if 200 <= status < 300:
-        if not expects_resource:
+        if expects is Body.NOTHING:
             return Answer(Meaning.DONE, status)
-        if _is_event(payload):
+        if _is_event(payload) if expects is Body.EVENT else isinstance(payload, dict):
             return Answer(Meaning.DONE, status, resource=payload)
-        return Answer(Meaning.UNAVAILABLE, status, message="a success without the event", retry_after=retry_after)
+        return Answer(
+            Meaning.UNAVAILABLE, status, message=f"a success without {expects.value}", retry_after=retry_after
+        )
     error = _read_error(payload)
     reason = _clean(_telling(error.reasons) if error else "", 100)
     message = _clean(error.message if error else "", MAX_TEXT) or f"HTTP {status}"
@@ -142,13 +152,13 @@ def read_answer(
 
 def _judge(status: int, error: _Error | None) -> Meaning:
     """The meaning of a refusal."""
-    if status in (401, 429):
-        return Meaning.UNAUTHORIZED if status == 401 else Meaning.RATE_LIMITED
-    if status == 408 or not 400 <= status < 500:
+    if status == 429:
+        return Meaning.RATE_LIMITED
+    if status == 408 or not 400 <= status < 500 or error is None:
+        # A bare page comes from a proxy or a wrong address. No job or connection may be given up on its word.
         return Meaning.UNAVAILABLE
-    if error is None:
-        # A bare page comes from a proxy or a wrong address. No event or connection may be given up on its word.
-        return Meaning.UNAVAILABLE if status in (403, 409, *_BY_STATUS) else Meaning.INVALID
+    if status == 401:
+        return Meaning.UNAUTHORIZED
     if status == 403:
         unknown = Meaning.RATE_LIMITED if error.usage_limit else Meaning.EVENT_REFUSED
         return next((_BY_REASON[reason] for reason in error.reasons if reason in _BY_REASON), unknown)
@@ -170,11 +180,8 @@ def _parse(body: bytes) -> Any:
 
 
 def _is_event(payload: Any) -> bool:
-    """Whether it can be worked with as an event; of deleted ones Google promises the id alone."""
-    if not isinstance(payload, dict) or not _is_word(payload.get("id")):
-        return False
-    etag = payload.get("etag")
-    return _is_word(etag) or (etag is None and payload.get("status") == "cancelled")
+    """Whether it can be worked with as an event: what has no etag could not be changed without risk."""
+    return isinstance(payload, dict) and _is_word(payload.get("id")) and _is_word(payload.get("etag"))
 
 
 def _is_word(value: Any) -> bool:

@@ -75,9 +75,9 @@ def users_fields(resource: Mapping[str, Any]) -> dict[str, Any]:
     A field that Google leaves out stands at Google's default; that too is the user's choice and is left out here.
     """
     owned = {name: resource[name] for name in _USERS_FIELDS if name in resource}
-    properties = resource.get("extendedProperties", {})
-    private = {key: value for key, value in properties.get("private", {}).items() if key not in _OUR_MARKS}
-    foreign = {"private": private, "shared": properties.get("shared", {})}
+    properties = _object(resource.get("extendedProperties"))
+    private = {key: value for key, value in _object(properties.get("private")).items() if key not in _OUR_MARKS}
+    foreign = {"private": private, "shared": _object(properties.get("shared"))}
     kept = {kind: dict(pairs) for kind, pairs in foreign.items() if pairs}
     return {**owned, "extendedProperties": kept} if kept else owned
 
@@ -106,6 +106,10 @@ def event_id(tenant_id: str, calendar_id: str, job_id: str, generation: int) -> 
 def tenant_mark(tenant_id: str) -> str:
     """The tenant in an event's private extended properties: enough to tell tenants apart, without naming them."""
     return hashlib.sha256(tenant_id.encode()).hexdigest()[:16]
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _start(moment: Moment) -> dict[str, str]:

@@ -21,4 +21,4 @@ SET state = CASE WHEN connection.account_id = excluded.account_id AND connection
     access_token = excluded.access_token,
     access_token_expires_at = excluded.access_token_expires_at,
     connected_at = excluded.connected_at
-RETURNING state, calendar_id, grant_version
+RETURNING state, calendar_id

@@ -90,7 +90,9 @@ CREATE TABLE calendar_sync.calendar_connection (
     cooling_until           timestamptz,    -- Google asked this account to wait
     connected_at            timestamptz,
     UNIQUE (tenant_id, user_id),
-    CHECK (state <> 'active' OR calendar_id IS NOT NULL)
+    CHECK (state <> 'active' OR calendar_id IS NOT NULL),
+    -- "primary" is another calendar for everybody, and dots would lead out of a URL's path.
+    CONSTRAINT calendar_id_is_a_real_id CHECK (calendar_id NOT IN ('primary', '', '.', '..'))
 );
 CREATE INDEX calendar_connection_calendar ON calendar_sync.calendar_connection (tenant_id, calendar_id)
     WHERE calendar_id IS NOT NULL;
@@ -142,10 +144,10 @@ CREATE TABLE calendar_sync.pushed_event (
     id_generation integer NOT NULL,
     -- The pair is in doubt from before a call until its definite answer is settled.
     in_doubt      boolean NOT NULL,
-    write_sent_at timestamptz,              -- while in doubt: when a write that makes the event may have been sent last
+    write_sent_by timestamptz,              -- while in doubt: until when a write that makes the event may have been sent
     etag          text,                     -- NULL: we know of no live event
     content_hash  bytea,                    -- of our fields as Google last confirmed them; NULL: no live event
-    users_fields  jsonb,                    -- what the user owns on it, as last seen
+    users_fields  text,                     -- what the user owns on it, as last seen: JSON, of which jsonb could not hold all
     seen_by       bigint,                   -- the connection that saw them (reminders are each user's own)
     html_link     text,
     pushed_at     timestamptz,              -- of the last definite answer

@@ -4,7 +4,7 @@ SELECT pending.job_id, pending.generation, pending.attempts,
        job.job_id IS NOT NULL AS job_exists, job.cancelled, job.payload::text AS payload,
        pushed.event_id, pushed.id_generation, pushed.in_doubt, pushed.etag, pushed.content_hash,
        pushed.users_fields, pushed.seen_by, pushed.pushed_at IS NOT NULL AS ever_confirmed,
-       extract(epoch FROM calendar_sync.now() - pushed.write_sent_at)::float8 AS seconds_since_write,
+       extract(epoch FROM calendar_sync.now() - pushed.write_sent_by)::float8 AS seconds_since_write,
        ARRAY(
            SELECT retired.event_id
            FROM calendar_sync.retired_event AS retired

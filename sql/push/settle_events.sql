@@ -1,10 +1,10 @@
 -- Purpose: record definite answers: what stands at Google now (content_hash NULL: nothing does). Ends the doubt.
 -- Index: pushed_event_pkey.
 UPDATE calendar_sync.pushed_event AS pushed
-SET in_doubt = false, write_sent_at = NULL, pushed_at = calendar_sync.now(),
+SET in_doubt = false, write_sent_by = NULL, pushed_at = calendar_sync.now(),
     etag = answer.etag, content_hash = answer.content_hash, users_fields = answer.users_fields,
     seen_by = answer.seen_by, html_link = answer.html_link
-FROM unnest(%(job_ids)s::text[], %(etags)s::text[], %(content_hashes)s::bytea[], %(users_fields)s::jsonb[],
+FROM unnest(%(job_ids)s::text[], %(etags)s::text[], %(content_hashes)s::bytea[], %(users_fields)s::text[],
             %(seen_by)s::bigint[], %(html_links)s::text[])
     AS answer (job_id, etag, content_hash, users_fields, seen_by, html_link)
 WHERE pushed.tenant_id = %(tenant_id)s AND pushed.calendar_id = %(calendar_id)s AND pushed.job_id = answer.job_id

@@ -57,9 +57,7 @@ class World:
         user = User(tenant or self.tenant, name)
         return self.stage.connect([Person(user, account, calendar)])[user]
 
-    def commit(
-        self, job_id: str, payload: object, event_type: str = "job.updated", tenant: str | None = None
-    ) -> int:
+    def commit(self, job_id: str, payload: object, event_type: str = "job.updated", tenant: str | None = None) -> int:
         """Commit one outbox row as any producer would; returns its id."""
         with psycopg.connect(self.database_url) as connection:
             row = connection.execute(
@@ -146,7 +144,7 @@ class Engine:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.pusher.finish()
+        self.pusher.finish(30)
         self._pool.__exit__(None, None, None)
 
     def sync(self) -> None:

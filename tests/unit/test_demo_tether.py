@@ -122,6 +122,28 @@ def test_a_parent_killed_outright_takes_its_command_along(alive: tuple[int, Call
         os.kill(pid, 0)
 
 
+def test_a_parent_that_is_gone_before_it_hears_the_process_id_takes_the_command_along(
+    alive: tuple[int, Callable[[], bool]],
+) -> None:
+    held, ended = alive
+    read, write = os.pipe()
+    os.close(read)
+    tether = [sys.executable, "-m", "web.demo.tether", "--report-fd", str(write), "--"]
+    done = subprocess.run(
+        [*tether, *python(FOR_EVER)],
+        stdin=subprocess.DEVNULL,
+        stdout=held,
+        stderr=subprocess.PIPE,
+        pass_fds=[write],
+        cwd=PROJECT,
+        timeout=LIMIT,
+        check=False,
+    )
+    os.close(write)
+    assert ended(), "the command still holds the pipe"
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, b"")
+
+
 def test_the_command_line_stops_its_command_at_end_of_input() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "web.demo.tether", "--signal", "INT", "--", *python("import signal\nsignal.pause()")],

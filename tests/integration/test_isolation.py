@@ -1,0 +1,224 @@
+"""One tenant's, user's or job's trouble stays there, and is not forgotten."""
+
+import json
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from outbox.connections import Account, User, choose_calendar, store_grant
+from outbox.crypto import TokenCipher, generate_key
+from outbox.database import open_pool
+from outbox.google.oauth import Tokens
+from outbox.relay import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
+from tests.integration.conftest import World, job
+from web.sandbox.specs import AccountSpec
+
+
+def state(world: World, user: str) -> tuple[str, str | None]:
+    (row,) = world.execute(
+        "SELECT state, reconnect_reason FROM calendar_sync.calendar_connection WHERE tenant_id = %s AND user_id = %s",
+        world.tenant,
+        user,
+    )
+    return row[0], row[1]
+
+
+def test_a_tenant_that_is_being_changed_keeps_nobody_else_waiting(world: World) -> None:
+    ana, zoe = world.connect("u_ana"), world.connect("u_zoe", tenant="another-tenant")
+    world.commit("job_1", job("J-1"))
+    world.commit("job_2", job("J-2"), tenant="another-tenant")
+    with world.engine() as engine, psycopg.connect(world.database_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(1668246899, hashtext(%s))", [world.tenant])
+        assert engine.relay.relay_batch().claimed == 1
+        engine.pusher.drain()
+        assert world.titles(zoe) == ["J-2 · Dallas → Memphis"]
+        assert world.titles(ana) == []
+        other.rollback()
+        engine.sync()
+    assert world.titles(ana) == ["J-1 · Dallas → Memphis"]
+
+
+def test_a_batch_of_large_payloads_is_taken_in_parts(world: World) -> None:
+    filler = "x" * (MAX_PAYLOAD_BYTES - 2000)
+    rows = MAX_BATCH_BYTES // MAX_PAYLOAD_BYTES + 5
+    for number in range(rows):
+        world.commit(f"job_{number}", job(f"J-{number}", filler=filler))
+    with world.engine() as engine:
+        first = engine.relay.relay_batch().claimed
+        assert 1 <= first < rows
+        engine.sync()
+    assert world.status()["outbox_rows"] == 0
+    assert len(world.execute("SELECT 1 FROM calendar_sync.job")) == rows
+
+
+def test_a_long_backlog_gives_way_to_somebody_elses_edit(world: World) -> None:
+    for number in range(60):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    world.sync()
+    ana = world.connect("u_ana")
+    world.advance(1)
+    zoe = world.connect("u_zoe", tenant="another-tenant")
+    world.commit("job_z", job("Z-1"), tenant="another-tenant")
+    with world.engine() as engine:
+        engine.relay.relay_batch()
+        order = []
+        while leases := engine.pusher._lease(1):
+            order.append(leases[0].calendar_id)
+            engine.pusher._push(leases[0])
+            world.advance(0.1)
+    assert order == [ana, zoe, ana]
+    assert len(world.titles(ana)) == 60
+
+
+def test_a_calendar_that_was_lost_for_a_while_keeps_no_ghost(world: World) -> None:
+    ana = world.connect("u_ana")
+    shared = "shared-lost@example.com"
+    bo = world.connect("u_bo", calendar=shared)
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    account = world.execute("SELECT account_id FROM calendar_sync.calendar_connection WHERE user_id = 'u_bo'")[0][0]
+    reader = ana
+    world.google.control("POST", f"calendars/{shared}/role", {"account": reader, "role": "reader"})
+    world.google.control("POST", f"calendars/{shared}/role", {"account": account, "role": None})
+    world.commit("job_1", {}, "job.cancelled")
+    world.sync()
+    assert world.titles(bo, reader) == ["J-1 · Dallas → Memphis"]
+    assert state(world, "u_bo") == ("calendar_lost", None)
+    assert state(world, "u_ana") == ("active", None)
+    world.google.control("POST", f"calendars/{shared}/role", {"account": account, "role": "writer"})
+    world.execute("UPDATE calendar_sync.calendar_connection SET state = 'active'")
+    world.execute("UPDATE calendar_sync.lane SET due_at = calendar_sync.now() WHERE due_at IS NULL")
+    world.sync()
+    assert world.titles(bo, reader) == []
+
+
+def test_one_event_that_may_not_be_changed_is_that_jobs_problem_alone(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.commit("job_2", job("J-2"))
+    world.sync()
+    event = next(event for event in world.events(ana) if event["summary"].startswith("J-1"))
+    world.fault(kind="refuse", method="PUT", path=event["id"], status=403, reason="requiredAccessLevel")
+    world.commit("job_1", job("J-1b"))
+    world.commit("job_2", job("J-2b"))
+    world.sync()
+    assert world.titles(ana) == ["J-1 · Dallas → Memphis", "J-2b · Dallas → Memphis"]
+    assert state(world, "u_ana") == ("active", None)
+    assert world.status()["problems"] == 1
+
+
+def test_what_others_put_on_an_event_cannot_stop_its_calendar(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    (event,) = world.events(ana)
+    shared = {"shared": {"note": "a \x00 mark"}}
+    edit = {"account": ana, "calendar": ana, "event": event["id"], "patch": {"extendedProperties": shared}}
+    world.google.control("POST", "user-edit", edit)
+    world.commit("job_1", job("J-1b"))
+    world.commit("job_2", job("J-2"))
+    world.sync()
+    assert world.titles(ana) == ["J-1b · Dallas → Memphis", "J-2 · Dallas → Memphis"]
+    kept = next(event for event in world.events(ana) if event["summary"].startswith("J-1b"))
+    assert kept["extendedProperties"]["shared"] == shared["shared"]
+
+
+def test_a_job_that_finds_a_fault_of_ours_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.commit("job_2", job("J-2"))
+    world.fault(kind="refuse", method="POST", count=1, status=409, reason="duplicate")
+
+    def broken(*_: object) -> None:
+        raise KeyError("a fault of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("outbox.plan._after_read", broken)
+        world.sync()
+    assert len(world.titles(ana)) == 1
+    world.advance(10)
+    world.sync()
+    assert len(world.titles(ana)) == 2
+
+
+def test_a_daemon_that_lacks_a_key_parts_nobody_from_his_calendar(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.execute("UPDATE calendar_sync.calendar_connection SET access_token = NULL")
+    cipher = TokenCipher.from_keys(f"elsewhere:{generate_key()}")
+    foreign = cipher.encrypt("1//secret", tenant_id=world.tenant, user_id="u_ana", column="refresh_token")
+    (kept,) = world.execute("SELECT refresh_token FROM calendar_sync.calendar_connection")
+    world.execute("UPDATE calendar_sync.calendar_connection SET refresh_token = %s", foreign)
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    assert state(world, "u_ana") == ("active", None)
+    assert world.titles(ana) == []
+    world.execute("UPDATE calendar_sync.calendar_connection SET refresh_token = %s", kept[0])
+    world.advance(301)
+    world.sync()
+    assert world.titles(ana) == ["J-1 · Dallas → Memphis"]
+
+
+def test_a_colleague_who_joins_does_not_share_the_rest_that_another_account_takes(world: World) -> None:
+    shared = "shared-rest@example.com"
+    world.connect("u_ana", calendar=shared)
+    world.fault(kind="refuse", method="POST", path="/events", status=403, reason="quotaExceeded", count=1)
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    assert world.status()["pending_pushes"] == 1
+    world.connect("u_bo", calendar=shared)
+    world.sync()
+    assert world.status()["pending_pushes"] == 0
+    account = world.execute("SELECT account_id FROM calendar_sync.calendar_connection WHERE user_id = 'u_bo'")[0][0]
+    assert world.titles(shared, account) == ["J-1 · Dallas → Memphis"]
+
+
+def test_a_job_cancelled_between_a_grant_and_its_calendar_leaves_no_event(world: World) -> None:
+    shared = "shared-gap@example.com"
+    world.connect("u_ana", calendar=shared)
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    email = f"other-{world.tenant}@example.com"
+    world.google.add_account(AccountSpec(email=email))
+    world.google.control("POST", f"calendars/{shared}/role", {"account": email, "role": "writer"})
+    token = world.google.control("POST", "token", {"account": email, "own": False})["access_token"]
+    user = User(world.tenant, "u_ana")
+    cipher = TokenCipher.from_keys(world.stage.settings.token_encryption_keys.get_secret_value())
+    with open_pool(world.database_url, size=1) as pool:
+        tokens = Tokens(token, "1//unused", 3600.0, frozenset())
+        assert store_grant(pool, cipher, user, Account(email, email), tokens) == "choose_calendar"
+        world.commit("job_1", {}, "job.cancelled")
+        world.sync()
+        assert world.titles(shared, email) == ["J-1 · Dallas → Memphis"]
+        choose_calendar(pool, user, calendar_id=shared, calendar_name="Shared")
+    world.sync()
+    assert world.titles(shared, email) == []
+
+
+@pytest.mark.parametrize("alias", ["primary", "", ".", ".."])
+def test_an_alias_is_never_stored_as_a_calendar(world: World, alias: str) -> None:
+    user = User(world.tenant, "u_ana")
+    pool: ConnectionPool[psycopg.Connection[tuple[object, ...]]]
+    with open_pool(world.database_url, size=1) as pool, pytest.raises(ValueError, match="no real id"):
+        choose_calendar(pool, user, calendar_id=alias, calendar_name="")
+
+
+def test_a_spent_id_gives_way_to_the_next_after_a_minute(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.fault(kind="refuse", method="POST", path="/events", status=409, reason="duplicate", count=2)
+    world.fault(kind="refuse", method="GET", path="/events/", status=404, reason="notFound", count=3)
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    assert world.titles(ana) == []
+    world.advance(61)
+    world.sync()
+    assert world.titles(ana) == ["J-1 · Dallas → Memphis"]
+    assert world.execute("SELECT id_generation FROM calendar_sync.pushed_event") == [(2,)]
+
+
+def test_a_payload_is_kept_as_it_came_with_what_we_do_not_know(world: World) -> None:
+    world.commit("job_1", job("J-1", crew=[{"name": "Sam", "email": "sam@example.com"}], unheard_of={"deep": [1]}))
+    world.sync()
+    (row,) = world.execute("SELECT payload::text FROM calendar_sync.job")
+    assert json.loads(row[0])["unheard_of"] == {"deep": [1]}
+    assert json.loads(row[0])["crew"][0]["name"] == "Sam"

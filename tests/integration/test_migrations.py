@@ -1,0 +1,112 @@
+"""Migrations run once each, from wherever and however often; what does not fit together is said with the way out."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from outbox.migrations import MigrationError, migrate, migrations, missing_migrations
+from outbox.statements import statement
+from tests.conftest import create_database, drop_database, of_database
+
+SQL = Path(__file__).resolve().parents[2] / "sql"
+
+VERSIONS = [migration.version for migration in migrations()]
+
+STATEMENTS = sorted(
+    str(path.relative_to(SQL).with_suffix(""))
+    for path in SQL.rglob("*.sql")
+    if path.parent.name not in {"migrations", "migration"} and path.name != "roles.sql"
+)
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """URL of a database with nothing in it."""
+    name = f"empty_{uuid4().hex}"
+    create_database(server_url, name)
+    yield of_database(server_url, name)
+    drop_database(server_url, name)
+
+
+def recorded(url: str) -> list[int]:
+    with psycopg.connect(url) as connection:
+        return [
+            version
+            for (version,) in connection.execute("SELECT version FROM calendar_sync.schema_migration ORDER BY version")
+        ]
+
+
+def test_an_empty_database_gets_every_migration_in_order_and_on_record(empty_url: str) -> None:
+    assert [migration.version for migration in migrate(empty_url)] == VERSIONS == list(range(1, len(VERSIONS) + 1))
+    assert recorded(empty_url) == VERSIONS
+
+
+def test_the_second_time_nothing_is_left_to_do(empty_url: str) -> None:
+    migrate(empty_url)
+    assert migrate(empty_url) == []
+    assert recorded(empty_url) == VERSIONS
+
+
+def test_of_several_at_once_one_does_the_work(empty_url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        applied = list(threads.map(migrate, [empty_url] * 4))
+    assert sorted(len(one) for one in applied) == [0, 0, 0, len(VERSIONS)]
+    assert recorded(empty_url) == VERSIONS
+
+
+def test_a_database_ahead_of_this_release_is_left_alone(empty_url: str) -> None:
+    migrate(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(
+            "INSERT INTO calendar_sync.schema_migration (version, name, checksum) VALUES (9999, 'later', 'x')"
+        )
+    with pytest.raises(MigrationError, match="has migration 9999, which this release does not know; run the newer"):
+        migrate(empty_url)
+
+
+def test_a_migration_edited_after_it_was_applied_is_noticed(empty_url: str) -> None:
+    migrate(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("UPDATE calendar_sync.schema_migration SET checksum = 'other' WHERE version = 1")
+    with pytest.raises(MigrationError, match=r"migration 1 \(initial\) was edited .* put the change into a new"):
+        migrate(empty_url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("CREATE SCHEMA calendar_sync CREATE TABLE pushed_event ()")
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        migrate(empty_url)
+    assert recorded(empty_url) == []
+    with psycopg.connect(empty_url) as connection:
+        assert connection.execute("SELECT to_regclass('calendar_sync.outbox')").fetchone() == (None,)
+
+
+def test_what_is_missing_can_be_asked_without_changing_anything(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert missing_migrations(connection) == []
+        connection.execute("DELETE FROM calendar_sync.schema_migration")
+        assert [migration.version for migration in missing_migrations(connection)] == VERSIONS
+
+
+def test_every_statement_fits_the_migrated_schema(database_url: str) -> None:
+    refused = {}
+    with psycopg.connect(database_url) as connection:
+        for name in STATEMENTS:
+            answer = connection.pgconn.prepare(b"", in_postgres_form(statement(name).as_string()).encode())
+            if answer.status != psycopg.pq.ExecStatus.COMMAND_OK:
+                refused[name] = answer.error_message.decode()
+            connection.rollback()
+    assert refused == {}
+
+
+def in_postgres_form(text: str) -> str:
+    """The statement with `$1`, `$2` … in place of the driver's named parameters."""
+    numbers: dict[str, str] = {}
+    numbered = re.sub(r"%\((\w+)\)s", lambda name: numbers.setdefault(name[1], f"${len(numbers) + 1}"), text)
+    return numbered.replace("%%", "%")

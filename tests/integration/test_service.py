@@ -1,0 +1,73 @@
+"""The daemon as systemd sees it: ready once it serves, alive by progress, stopping when told to."""
+
+import socket
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.conftest import World, eventually, job
+
+LIMIT = 30.0
+"""Seconds within which anything here must have happened."""
+
+
+class Manager:
+    """The receiving end of the notify protocol, as the service manager holds it."""
+
+    def __init__(self) -> None:
+        name = f"calendar-sync-{uuid4().hex}"
+        self.address = f"@{name}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(LIMIT)
+        self._socket.bind(f"\0{name}")
+
+    def hear(self) -> dict[str, str]:
+        """The next message's assignments."""
+        return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().splitlines())
+
+    def has_heard(self) -> bool:
+        """Whether a message waits to be read."""
+        self._socket.setblocking(False)
+        try:
+            return bool(self._socket.recv(4096, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+        finally:
+            self._socket.settimeout(LIMIT)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    """A manager whose services are to show progress every 0.6 seconds."""
+    listening = Manager()
+    monkeypatch.setenv("NOTIFY_SOCKET", listening.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "600000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    yield listening
+    listening.close()
+
+
+def test_the_manager_hears_ready_then_pings_then_stopping(manager: Manager, world: World) -> None:
+    with world.stage.start_daemon() as daemon:
+        assert manager.hear() == {"READY": "1", "STATUS": "Serving."}
+        assert manager.hear() == {"WATCHDOG": "1"}
+        assert manager.hear() == {"WATCHDOG": "1"}
+        calendar = world.connect("u_ana")
+        world.commit("job_1", job("J-1"))
+        eventually(lambda: world.titles(calendar) == ["J-1 · Dallas → Memphis"])
+        assert daemon.stop() == 0
+        while (heard := manager.hear()) == {"WATCHDOG": "1"}:
+            pass
+        assert heard == {"STOPPING": "1", "STATUS": "Finishing what is in flight."}
+        assert not manager.has_heard()
+
+
+def test_a_daemon_without_its_database_is_never_ready(manager: Manager, make_world: Callable[..., World]) -> None:
+    world = make_world(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere")
+    with world.stage.start_daemon() as daemon:
+        assert daemon.wait(LIMIT) == 3
+    assert not manager.has_heard()
