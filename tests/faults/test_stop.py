@@ -7,7 +7,7 @@ from typing import IO
 
 import pytest
 
-from outbox.push import CALL_SECONDS
+from outbox.dialogue import CALL_SECONDS
 from outbox.runtime import STOP_SECONDS
 from tests.faults.conftest import Producer, watching
 from tests.integration.conftest import World, eventually

@@ -150,6 +150,14 @@ def test_a_database_without_the_schema_is_told_from_one_that_cannot_be_reached(e
     assert ended.complaint.endswith("is it up to date? calendar-sync migrate")
 
 
+@pytest.mark.parametrize("verb", ["run", "drain"])
+def test_no_daemon_starts_on_a_schema_that_lacks_a_migration(world: World, verb: str) -> None:
+    world.execute("DELETE FROM calendar_sync.schema_migration")
+    ended = command(verb, environment=world.stage.environment)
+    assert ended.status == 1
+    assert ended.complaint == "calendar-sync: the database lacks migration 1; run: calendar-sync migrate"
+
+
 def test_settings_may_be_credential_files(world: World, tmp_path: Path) -> None:
     calendar = world.connect("u_ana")
     world.commit("job_1", job("J-1"))

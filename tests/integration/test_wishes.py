@@ -178,3 +178,21 @@ def test_another_account_has_to_choose_its_calendar_and_leaves_the_first_one_alo
             choose_calendar(pool, User(world.tenant, "u_ana"), calendar_id=first, calendar_name="First")
     world.sync()
     assert (world.titles(first), world.titles(other)) == ([], [TITLE])
+
+
+def test_a_calendar_chosen_again_shows_what_changed_while_nobody_was_on_it(world: World) -> None:
+    first = world.connect("u_ana")
+    user, other = User(world.tenant, "u_ana"), f"other-{first}"
+    world.google.add_account(AccountSpec(email=other))
+    for number in (1, 2, 3):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    world.sync()
+    with open_pool(world.database_url, size=1) as pool:
+        for calendar in (other, first):
+            assert grant(world, "u_ana", calendar) == "choose_calendar"
+            world.commit("job_1", {}, "job.cancelled")
+            world.commit("job_2", job("J-2b"))
+            world.sync()
+            choose_calendar(pool, user, calendar_id=calendar, calendar_name="Mine")
+    world.sync()
+    assert world.titles(first) == ["J-2b · Dallas → Memphis", "J-3 · Dallas → Memphis"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.relay import MAX_PAYLOAD_BYTES, OutboxRow, read_rows
+from outbox.relay import OutboxRow, read_rows
 
 WINDOW = {"start": "2027-03-01T08:00:00-06:00", "end": "2027-03-01T10:00:00-06:00"}
 LEG = {"summary": "Dallas → Memphis", "dispatch_window": WINDOW, "delivery_window": WINDOW}

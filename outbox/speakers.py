@@ -1,0 +1,72 @@
+"""Who speaks for a calendar during a push: one healthy connection after another."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from outbox.access import Access
+from outbox.lane import LaneConnection, Lease
+from outbox.trouble import Resting, Trouble
+
+
+@dataclass(slots=True)
+class Speaker:
+    """A connection with a token to call with."""
+
+    connection: LaneConnection
+    access_token: str = field(repr=False)
+    renewed: bool = False
+
+
+class Speakers:
+    """The connections of one lane that may push, for the length of one push.
+
+    A refusal ends the part of the connection that it was given to, and of nobody else: the next one goes on.
+    """
+
+    def __init__(self, access: Access, lease: Lease, connections: Iterable[LaneConnection]) -> None:
+        may_push = [connection for connection in connections if connection.may_push]
+        self._access = access
+        self._lease = lease
+        self._able = [connection for connection in may_push if connection.rest_left == 0]
+        self._rests = [connection.rest_left for connection in may_push if connection.rest_left > 0]
+        self._speaker: Speaker | None = None
+
+    def current(self) -> Speaker | None:
+        """The first connection that is able and has a token; None once there is none any more."""
+        while self._speaker is None and self._able:
+            connection = self._able[0]
+            token = self._access.access_token(self._lease, connection)
+            if isinstance(token, str):
+                self._speaker = Speaker(connection, token)
+            else:
+                self._lose(connection, token)
+        return self._speaker
+
+    @property
+    def rest_seconds(self) -> float:
+        """With nobody left to speak: until the first of those who rest is able again; 0 if somebody has to act."""
+        return 0.0 if self._able else min(self._rests, default=0.0)
+
+    def renew(self, speaker: Speaker) -> bool:
+        """Get a new token for a speaker whose token was refused; False if that is over for this push."""
+        if speaker.renewed:
+            return False
+        speaker.renewed = True
+        token = self._access.access_token(self._lease, speaker.connection, refused=True)
+        if isinstance(token, str):
+            speaker.access_token = token
+            return True
+        self.give_up(speaker, token)
+        return False
+
+    def give_up(self, speaker: Speaker, trouble: Trouble) -> None:
+        """This speaker can do no more now; on record, for everybody who comes after."""
+        if self._speaker is speaker:
+            self._speaker = None
+            self._lose(speaker.connection, trouble)
+
+    def _lose(self, connection: LaneConnection, trouble: Trouble) -> None:
+        self._access.record_trouble(self._lease, connection, trouble)
+        self._able.remove(connection)
+        if isinstance(trouble, Resting):
+            self._rests.append(trouble.seconds)
