@@ -323,13 +323,15 @@ def _report(console: Console, outcome: Outcome) -> None:
     figures = outcome.figures()
     console.print(
         f"{outcome.rows} rows committed, {outcome.rolled_back} rolled back, {len(outcome.rejections)} rejected; "
-        f"{outcome.google_requests} requests to Google in {outcome.seconds:.1f} s."
+        f"{outcome.google_requests} requests to Google in {outcome.seconds:.1f} s.",
+        soft_wrap=True,
     )
     for job_id, reason in outcome.rejections:
-        console.print(f"  rejected {job_id}: {reason}", markup=False, highlight=False)
+        console.print(f"  rejected {job_id}: {reason}", markup=False, highlight=False, soft_wrap=True)
     latency = figures["latency_ms"]
     console.print(
-        f"Commit to calendar: p50 {latency['p50']} ms, p99 {latency['p99']} ms (2 s of it wait for more edits)."
+        f"Commit to calendar: p50 {latency['p50']} ms, p99 {latency['p99']} ms (2 s of it wait for more edits).",
+        soft_wrap=True,
     )
     console.print(f"A reader looked {outcome.readings} times and saw {outcome.duplicates_seen} jobs twice.")
     if outcome.kills:
