@@ -157,21 +157,22 @@ class LaneStore:
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
 
-    def lease(self, *, limit: int, lease_seconds: float, last_call_ends_by: float) -> list[Lease]:
-        """Lease up to `limit` lanes that are due."""
+    def lease(self, *, limit: int, troubled_limit: int, lease_seconds: float, last_call_ends_by: float) -> list[Lease]:
+        """Lease up to `limit` lanes that are due, of which up to `troubled_limit` were pushed in vain the last time."""
         with self._pool.connection() as connection:
             rows = connection.execute(
-                statement("push/lease_lanes"), {"limit": limit, "lease_seconds": lease_seconds}
+                statement("push/lease_lanes"),
+                {"limit": limit, "troubled_limit": troubled_limit, "lease_seconds": lease_seconds},
             ).fetchall()
         return [
             Lease(tenant_id, calendar_id, token, failures, last_call_ends_by)
             for tenant_id, calendar_id, token, failures in rows
         ]
 
-    def seconds_until_due(self) -> float | None:
-        """Until the next free lane is due; None if none is."""
+    def seconds_until_due(self, *, troubled: bool) -> float | None:
+        """Until the next free lane is due, None if none is; `troubled`: those pushed in vain the last time too."""
         with self._pool.connection() as connection:
-            row = connection.execute(statement("push/seconds_until_due")).fetchone()
+            row = connection.execute(statement("push/seconds_until_due"), {"troubled": troubled}).fetchone()
         return None if row is None else row[0]
 
     def read(self, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:

@@ -113,7 +113,7 @@ CREATE TABLE calendar_sync.lane (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
 -- The state of the lease is in the predicates, so that a claim walks only what may be claimed, and expiry only what may expire.
-CREATE INDEX lane_free ON calendar_sync.lane (due_at) WHERE lease_token IS NULL AND due_at IS NOT NULL;
+CREATE INDEX lane_free ON calendar_sync.lane (least(failures, 1), due_at) WHERE lease_token IS NULL AND due_at IS NOT NULL;
 CREATE INDEX lane_leased ON calendar_sync.lane (lease_expires_at) WHERE lease_token IS NOT NULL;
 
 -- A mark's number, never used twice: a push may remove only the very mark that it answered.

@@ -166,5 +166,10 @@ def lane_pusher(world: World, engine: Engine, calendar: GoogleCalendar) -> Itera
 def lease_one(engine: Engine, *, call_seconds: float = LEASE_SECONDS - LEASE_MARGIN_SECONDS) -> Lease:
     """Lease the one lane that is due; its holder's calls end within `call_seconds`."""
     store = LaneStore(engine.pool)
-    [lease] = store.lease(limit=2, lease_seconds=LEASE_SECONDS, last_call_ends_by=time.monotonic() + call_seconds)
+    [lease] = store.lease(
+        limit=2,
+        troubled_limit=2,
+        lease_seconds=LEASE_SECONDS,
+        last_call_ends_by=time.monotonic() + call_seconds,
+    )
     return lease

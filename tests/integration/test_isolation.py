@@ -63,7 +63,7 @@ def test_a_long_backlog_gives_way_to_somebody_elses_edit(world: World) -> None:
     with world.engine() as engine:
         engine.relay.relay_batch()
         order = []
-        while leases := engine.pusher._lease(1):
+        while leases := engine.pusher._lease(1, 1):
             order.append(leases[0].calendar_id)
             engine.pusher._push(leases[0])
             world.advance(0.1)
@@ -222,3 +222,15 @@ def test_a_payload_is_kept_as_it_came_with_what_we_do_not_know(world: World) -> 
     (row,) = world.execute("SELECT payload::text FROM calendar_sync.job")
     assert json.loads(row[0])["unheard_of"] == {"deep": [1]}
     assert json.loads(row[0])["crew"][0]["name"] == "Sam"
+
+
+def test_lanes_pushed_in_vain_never_take_all_the_slots(world: World) -> None:
+    for number in range(4):
+        world.connect(f"u_{number}")
+    world.execute("UPDATE calendar_sync.lane SET failures = 3")
+    world.commit("job_1", job("J-1"))
+    with world.engine() as engine:
+        engine.relay.relay_batch()
+        assert [lease.failures for lease in engine.pusher._lease(4, 2)] == [3, 3]
+        world.execute("UPDATE calendar_sync.lane SET failures = 0 WHERE lease_token IS NULL")
+        assert [lease.failures for lease in engine.pusher._lease(4, 0)] == [0, 0]

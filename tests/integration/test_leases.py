@@ -44,10 +44,11 @@ def test_two_pushers_never_hold_one_lane(world: World) -> None:
         engine.relay.relay_batch()
         store = LaneStore(engine.pool)
         asked = [
-            threads.submit(store.lease, limit=2, lease_seconds=LEASE_SECONDS, last_call_ends_by=0.0) for _ in range(6)
+            threads.submit(store.lease, limit=2, troubled_limit=2, lease_seconds=LEASE_SECONDS, last_call_ends_by=0.0)
+            for _ in range(6)
         ]
         leases = [lease for future in asked for lease in future.result(BOUND)]
-        leases += store.lease(limit=6, lease_seconds=LEASE_SECONDS, last_call_ends_by=0.0)
+        leases += store.lease(limit=6, troubled_limit=6, lease_seconds=LEASE_SECONDS, last_call_ends_by=0.0)
     assert len(leases) == len({lease.token for lease in leases}) == 6
     assert {lease.calendar_id for lease in leases} == calendars
 
