@@ -110,6 +110,9 @@ class Audit:
             )
         except InvalidPayload:
             return True  # the pusher parks it with the reason
+        except Exception:  # a job that finds a fault of ours must not end the walk
+            log.exception("job_not_audited")
+            return False
         return needs_call(wish, known)
 
     def _mark(self, connection: Connection, lane: tuple[str, str], job_ids: list[str]) -> None:

@@ -47,11 +47,12 @@ def store_grant(
         return cipher.encrypt(token, tenant_id=user.tenant_id, user_id=user.user_id, column=column)
 
     with _tenants_wishes(pool, user.tenant_id) as connection:
+        key = {"tenant_id": user.tenant_id, "user_id": user.user_id}
+        before = connection.execute(statement("connection/read_calendar"), key).fetchone()
         row = connection.execute(
             statement("connection/store_grant"),
             {
-                "tenant_id": user.tenant_id,
-                "user_id": user.user_id,
+                **key,
                 "account_id": account.account_id,
                 "account_email": account.email,
                 "scopes": sorted(tokens.scopes),
@@ -63,6 +64,11 @@ def store_grant(
         if row is None:
             raise AssertionError("an upsert returns its row")
         state, calendar_id = row
+        if before is not None and before[0] not in (None, calendar_id):
+            # What only this user wanted there, a colleague on the same calendar takes away.
+            connection.execute(
+                statement("connection/mark_upcoming"), {"tenant_id": user.tenant_id, "calendar_id": before[0]}
+            )
         connection.execute(statement("connection/wake_lane"), {"tenant_id": user.tenant_id, "calendar_id": calendar_id})
     return str(state)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar
@@ -77,7 +77,12 @@ class Dialogue:
                 outcome, conversation = self._converse(due, conversation, speaker, lone=lone)
             if not isinstance(outcome, NotOfThisJob):
                 return Spoken(outcome, conversation, speaker)
-            conversation = Conversation(conversation.wish, conversation.known)
+            # The next one begins anew, but a write that nobody answered may still arrive.
+            conversation = Conversation(
+                conversation.wish,
+                conversation.known,
+                write_outcome_unknown=conversation.write_outcome_unknown,
+            )
             self._speakers.give_up(speaker, trouble_in_answer(outcome.answer, self._lease.failures))
         return None
 
@@ -140,7 +145,8 @@ class Dialogue:
     def _call(self, call: Call, speaker: Speaker) -> Answer:
         answer = self._send(call, speaker)
         if answer.meaning is Meaning.UNAUTHORIZED and self._speakers.renew(speaker):
-            answer = self._send(call, speaker)
+            again = self._send(call, speaker)
+            return replace(again, earlier_unknown=again.earlier_unknown or answer.earlier_unknown)
         return answer
 
     def _send(self, call: Call, speaker: Speaker) -> Answer:

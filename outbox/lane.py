@@ -141,6 +141,7 @@ class Settlement:
         unasked: jobs whose intent was stored but for which no request was made.
         gone_retired_ids: event ids given up earlier whose events have been seen gone.
         rest_seconds: how long the lane is to be left alone; 0 if it need not rest.
+        troubled: the push ended without an answer, or with nobody left who could go on.
     """
 
     standing: list[Standing] = field(default_factory=list)
@@ -149,6 +150,7 @@ class Settlement:
     unasked: list[DueJob] = field(default_factory=list)
     gone_retired_ids: list[str] = field(default_factory=list)
     rest_seconds: float = 0.0
+    troubled: bool = False
 
 
 class LaneStore:
@@ -249,7 +251,12 @@ class LaneStore:
                 )
             connection.execute(
                 statement("push/release_lane"),
-                {**lease.key, "rest_seconds": settlement.rest_seconds, "pushed": bool(settlement.standing)},
+                {
+                    **lease.key,
+                    "rest_seconds": settlement.rest_seconds,
+                    "troubled": settlement.troubled,
+                    "pushed": bool(settlement.standing),
+                },
             )
 
     @contextmanager

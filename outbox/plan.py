@@ -255,8 +255,7 @@ def _after_read(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
             if answer.meaning is Meaning.GONE:
                 return now, TakeNextId(old_seen_cancelled=True)
             # Google's copies disagree for a while; for longer than that, the event was purged and its id kept.
-            waited = known.seconds_since_write is not None and known.seconds_since_write >= LATE_ARRIVAL_SECONDS
-            return now, TakeNextId(old_seen_cancelled=False) if waited else AskAgain(LATE_ARRIVAL_SECONDS)
+            return now, _next_id_after_a_minute(now)
         return now, MakeCall(Insert(known.event_id, for_insert(body)))
     return now, Impossible(f"Google did not show the event: {answer.message}")
 
@@ -273,7 +272,7 @@ def _after_update(now: Conversation, answer: Answer) -> tuple[Conversation, Step
         case Meaning.NOT_FOUND | Meaning.GONE | Meaning.EVENT_REFUSED if now.reviving:
             return now, TakeNextId(old_seen_cancelled=True)
         case Meaning.NOT_FOUND if now.saw_duplicate:
-            return now, AskAgain(LATE_ARRIVAL_SECONDS)
+            return now, _next_id_after_a_minute(now)
         case Meaning.NOT_FOUND:
             return now, MakeCall(Insert(known.event_id, for_insert(body)))
         case Meaning.GONE:
@@ -300,11 +299,11 @@ def _after_probe(now: Conversation, answer: Answer) -> tuple[Conversation, Step]
     refusal = now.refusal or answer
     if answer.meaning is not Meaning.DONE or answer.resource is None:
         return now, NotOfThisJob(answer if answer.meaning is Meaning.NOT_FOUND else refusal)
+    if answer.resource.get("accessRole") not in _WRITING_ROLES:
+        return now, NotOfThisJob(refusal)
     if refusal.meaning is Meaning.NOT_FOUND:
         return now, Gone()
-    if answer.resource.get("accessRole") in _WRITING_ROLES:
-        return now, Impossible("The event was made private by somebody else, so it can no longer be changed from here.")
-    return now, NotOfThisJob(refusal)
+    return now, Impossible("The event was made private by somebody else, so it can no longer be changed from here.")
 
 
 def _missing(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
@@ -318,6 +317,14 @@ def _late_or(now: Conversation, step: Step) -> Step:
     if since is not None and since < LATE_ARRIVAL_SECONDS:
         return AskAgain(LATE_ARRIVAL_SECONDS - since)
     return step
+
+
+def _next_id_after_a_minute(now: Conversation) -> TakeNextId | AskAgain:
+    """Google says both that the id is taken and that nothing is there; after a minute that is a refusal."""
+    since = now.known.seconds_since_write
+    if since is not None and since >= LATE_ARRIVAL_SECONDS:
+        return TakeNextId(old_seen_cancelled=False)
+    return AskAgain(LATE_ARRIVAL_SECONDS)
 
 
 def _may_arrive_late(now: Conversation) -> bool:

@@ -108,7 +108,8 @@ class LanePusher:
                 else:
                     self._push_job(push, dialogue, job, lone=len(due) == 1)
         push.settlement.gone_retired_ids = dialogue.gone_retired_ids
-        push.settlement.rest_seconds = max(speakers.rest_seconds, _rest_after(push))
+        push.settlement.rest_seconds = _rest_after(push)
+        push.settlement.troubled = push.failures_in_a_row > 0 or speakers.exhausted
         self._store.settle(lease, push.settlement)
         return push.outcomes
 

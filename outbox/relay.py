@@ -1,5 +1,7 @@
 """Outbox rows become the newest state of their jobs, and marks on their tenants' calendars: one SQL transaction."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,10 +25,27 @@ MAX_PAYLOAD_BYTES = 256_000
 MAX_BATCH_BYTES = 2_000_000
 """Payloads in one transaction: the slowest two megabytes are read in a few seconds, far within the session's limits."""
 
+MAX_BATCH_SECONDS = 5.0
+"""Nor is reading payloads begun again after this."""
+
+PORTION_STORED_BYTES = 500_000
+"""Payloads, as stored, that one statement unpacks: 500 usual ones, or a few that are compressed a hundredfold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """A row that this transaction holds, and how many bytes its payload takes as stored."""
+
+    id: int
+    tenant_id: str
+    job_id: str
+    event_type: str
+    stored_bytes: int
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A row as it was claimed; payload None stands for one above the size limit."""
+    """A claimed row with its payload, None for one above the size limit."""
 
     id: int
     tenant_id: str
@@ -68,19 +87,10 @@ class Relay:
             psycopg.Error: nothing happened; the rows are still there.
         """
         with self._pool.connection() as connection, connection.transaction():
-            with connection.cursor(row_factory=class_row(OutboxRow)) as cursor:
-                rows = cursor.execute(
-                    statement("relay/claim_outbox"),
-                    {
-                        "limit": BATCH_ROWS,
-                        "max_payload_bytes": MAX_PAYLOAD_BYTES,
-                        "max_batch_bytes": MAX_BATCH_BYTES,
-                        "passed_over": self._passed_over,
-                    },
-                ).fetchall()
             held_back = bool(self._passed_over)
-            rows = self._of_shared_tenants(connection, rows)
+            claimed = self._claim(connection)
             held_back = held_back or bool(self._passed_over)
+            rows = read_payloads(connection, claimed)
             if not rows:
                 return Relayed(0, 0, 0, held_back)
             states, reasons = read_rows(rows)
@@ -95,14 +105,19 @@ class Relay:
                 log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
         return Relayed(len(rows), len(reasons), len(changed), held_back)
 
-    def _of_shared_tenants(self, connection: Connection, rows: list[OutboxRow]) -> list[OutboxRow]:
-        """The rows of the tenants whose wishes nobody changes now; the others are passed over for one round."""
+    def _claim(self, connection: Connection) -> list[ClaimedRow]:
+        """The oldest rows of tenants whose wishes nobody changes now; the others are passed over for some rounds."""
+        with connection.cursor(row_factory=class_row(ClaimedRow)) as cursor:
+            rows = cursor.execute(
+                statement("relay/claim_outbox"), {"limit": BATCH_ROWS, "passed_over": self._passed_over}
+            ).fetchall()
         tenant_ids = sorted({row.tenant_id for row in rows})
         shared = {
             tenant_id
             for (tenant_id,) in connection.execute(statement("relay/share_tenants"), {"tenant_ids": tenant_ids})
         }
-        self._passed_over = [tenant_id for tenant_id in tenant_ids if tenant_id not in shared]
+        refused = [tenant_id for tenant_id in tenant_ids if tenant_id not in shared]
+        self._passed_over = [*self._passed_over, *refused] if rows else []
         return [row for row in rows if row.tenant_id in shared]
 
     def _apply(self, connection: Connection, states: list[_JobState]) -> list[tuple[str, str]]:
@@ -129,6 +144,38 @@ class Relay:
             connection.execute(statement("lane/lock_lanes"), tenants)
             connection.execute(statement("lane/schedule_lanes"), tenants)
         return changed
+
+
+def read_payloads(connection: Connection, claimed: list[ClaimedRow]) -> list[OutboxRow]:
+    """The first of the claimed rows with their payloads, as many as a batch may hold; the rest is let go at its end."""
+    rows: list[OutboxRow] = []
+    read_bytes, began = 0, time.monotonic()
+    for portion in portions(claimed):
+        if rows and (read_bytes >= MAX_BATCH_BYTES or time.monotonic() - began > MAX_BATCH_SECONDS):
+            break
+        ids = [row.id for row in portion]
+        payloads: dict[int, str | None] = dict(
+            connection.execute(
+                statement("relay/read_payloads"), {"ids": ids, "max_payload_bytes": MAX_PAYLOAD_BYTES}
+            ).fetchall()
+        )
+        rows += [OutboxRow(row.id, row.tenant_id, row.job_id, row.event_type, payloads[row.id]) for row in portion]
+        read_bytes += sum(len(payload) for payload in payloads.values() if payload is not None)
+    return rows
+
+
+def portions(claimed: list[ClaimedRow]) -> Iterator[list[ClaimedRow]]:
+    """The rows in order, in portions that one statement can unpack. Pure."""
+    portion: list[ClaimedRow] = []
+    stored_bytes = 0
+    for row in claimed:
+        if portion and stored_bytes + row.stored_bytes > PORTION_STORED_BYTES:
+            yield portion
+            portion, stored_bytes = [], 0
+        portion.append(row)
+        stored_bytes += row.stored_bytes
+    if portion:
+        yield portion
 
 
 def read_rows(rows: list[OutboxRow]) -> tuple[list[_JobState], dict[int, str]]:

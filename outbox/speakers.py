@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from outbox.access import Access
 from outbox.lane import LaneConnection, Lease
-from outbox.trouble import Resting, Trouble
+from outbox.trouble import Trouble
 
 
 @dataclass(slots=True)
@@ -24,11 +24,9 @@ class Speakers:
     """
 
     def __init__(self, access: Access, lease: Lease, connections: Iterable[LaneConnection]) -> None:
-        may_push = [connection for connection in connections if connection.may_push]
         self._access = access
         self._lease = lease
-        self._able = [connection for connection in may_push if connection.rest_left == 0]
-        self._rests = [connection.rest_left for connection in may_push if connection.rest_left > 0]
+        self._able = [connection for connection in connections if connection.may_push and connection.rest_left == 0]
         self._speaker: Speaker | None = None
 
     def current(self) -> Speaker | None:
@@ -43,9 +41,9 @@ class Speakers:
         return self._speaker
 
     @property
-    def rest_seconds(self) -> float:
-        """With nobody left to speak: until the first of those who rest is able again; 0 if somebody has to act."""
-        return 0.0 if self._able else min(self._rests, default=0.0)
+    def exhausted(self) -> bool:
+        """Whether nobody is left to speak, at least for now."""
+        return not self._able
 
     def renew(self, speaker: Speaker) -> bool:
         """Get a new token for a speaker whose token was refused; False if that is over for this push."""
@@ -68,5 +66,3 @@ class Speakers:
     def _lose(self, connection: LaneConnection, trouble: Trouble) -> None:
         self._access.record_trouble(self._lease, connection, trouble)
         self._able.remove(connection)
-        if isinstance(trouble, Resting):
-            self._rests.append(trouble.seconds)

@@ -1,15 +1,25 @@
 -- Purpose: end the lease and set when the lane is due next, from a snapshot taken after the lane was held.
--- Index: lane_pkey, pending_push_due. Nothing due, or nobody who could push it: due_at becomes NULL.
--- Whatever still waits, the lane goes behind those that have been due until now: a long backlog takes turns.
+-- Index: lane_pkey, pending_push_due, calendar_connection_calendar. Nothing due, or nobody who could push it: due_at becomes NULL.
+-- Whatever still waits, the lane goes behind those that have been due until now: a long backlog takes turns. It rests longer if the
+-- push was in vain, or if everybody who could push has been asked to wait; whether somebody else has joined is read here, not remembered.
+WITH rest AS (
+    SELECT greatest(
+        calendar_sync.now() + make_interval(secs => %(rest_seconds)s::float8),
+        CASE WHEN bool_and(coalesce(cooling_until > calendar_sync.now(), false)) THEN min(cooling_until) END
+    ) AS ends_at
+    FROM calendar_sync.calendar_connection
+    WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s AND state = 'active' AND NOT paused
+)
 UPDATE calendar_sync.lane
 SET lease_token = NULL,
     lease_expires_at = NULL,
-    failures = CASE WHEN %(rest_seconds)s::float8 > 0 THEN lane.failures + 1 ELSE 0 END,
-    not_before = calendar_sync.now() + make_interval(secs => %(rest_seconds)s::float8),
+    failures = CASE WHEN %(troubled)s THEN lane.failures + 1 ELSE 0 END,
+    not_before = rest.ends_at,
     due_at = (
-        SELECT greatest(lane_due.due_at, calendar_sync.now() + make_interval(secs => %(rest_seconds)s::float8))
+        SELECT greatest(lane_due.due_at, rest.ends_at)
         FROM calendar_sync.lane_due
         WHERE lane_due.tenant_id = lane.tenant_id AND lane_due.calendar_id = lane.calendar_id
     ),
     last_pushed_at = CASE WHEN %(pushed)s THEN calendar_sync.now() ELSE lane.last_pushed_at END
+FROM rest
 WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s
