@@ -193,7 +193,11 @@ def test_the_roles_cannot_log_in_and_own_nothing(owner: Connection) -> None:
 
 def test_whoever_has_no_role_sees_nothing(owner: Connection) -> None:
     open_to_all = owner.execute(
-        "SELECT relname FROM pg_class, aclexplode(relacl)"
+        "SELECT attname FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid, aclexplode(attacl)"
+        " WHERE relnamespace = 'calendar_sync'::regnamespace AND grantee = 0"
+        " UNION ALL SELECT proname FROM pg_proc, aclexplode(proacl)"
+        " WHERE pronamespace = 'calendar_sync'::regnamespace AND grantee = 0"
+        " UNION ALL SELECT relname FROM pg_class, aclexplode(relacl)"
         " WHERE relnamespace = 'calendar_sync'::regnamespace AND grantee = 0"
         " UNION ALL SELECT nspname FROM pg_namespace, aclexplode(nspacl)"
         " WHERE nspname = 'calendar_sync' AND grantee = 0"
@@ -203,8 +207,12 @@ def test_whoever_has_no_role_sees_nothing(owner: Connection) -> None:
 
 def test_the_script_is_harmless_to_repeat(owner: Connection) -> None:
     privileges = (
-        "SELECT string_agg(relname || relacl::text, ' ' ORDER BY relname) FROM pg_class"
-        " WHERE relnamespace = 'calendar_sync'::regnamespace"
+        "SELECT string_agg(name || acl, ' ' ORDER BY name, acl) FROM ("
+        " SELECT relname || '.' || attname AS name, attacl::text AS acl"
+        " FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid WHERE relnamespace = 'calendar_sync'::regnamespace"
+        " UNION ALL SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'calendar_sync'::regnamespace"
+        " UNION ALL SELECT proname, proacl::text FROM pg_proc WHERE pronamespace = 'calendar_sync'::regnamespace"
+        ") AS privileges"
     )
     before = names(owner, privileges)
     owner.execute(sql.SQL(ROLES.read_text(encoding="utf-8")))
