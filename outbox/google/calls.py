@@ -37,10 +37,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """DELETE an event, only if its etag is still the one we know; without an etag, whatever it is now."""
+    """DELETE an event, only if its etag is still the one we know (If-Match)."""
 
     event_id: str
-    etag: str | None
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)

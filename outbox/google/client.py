@@ -142,7 +142,7 @@ class GoogleCalendar:
         body = _body(call)
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if isinstance(call, Update | Delete) and call.etag is not None:
+        if isinstance(call, Update | Delete):
             headers["If-Match"] = call.etag
         try:
             reply = self._transport.send(

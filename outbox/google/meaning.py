@@ -88,11 +88,6 @@ class Answer:
         """Whether the last try may or may not have had its effect."""
         return self.meaning in (Meaning.UNAVAILABLE, Meaning.NO_ANSWER)
 
-    @property
-    def definite(self) -> bool:
-        """Whether the effect of this call is known: it is done, or no try of it can have had any."""
-        return self.meaning is Meaning.DONE or not (self.outcome_unknown or self.earlier_unknown)
-
 
 _BY_REASON = {
     "rateLimitExceeded": Meaning.RATE_LIMITED,

@@ -146,21 +146,9 @@ def test_a_retry_after_date_without_any_clock_is_not_guessed() -> None:
     assert read_answer(503, headers, b"", expects=Body.EVENT).retry_after is None
 
 
-@pytest.mark.parametrize(
-    ("answer", "definite"),
-    [
-        (Answer(Meaning.DONE), True),
-        (Answer(Meaning.DONE, earlier_unknown=True), True),
-        (Answer(Meaning.NOT_FOUND), True),
-        (Answer(Meaning.NOT_FOUND, earlier_unknown=True), False),
-        (Answer(Meaning.NOT_SENT), True),
-        (Answer(Meaning.NOT_SENT, earlier_unknown=True), False),
-        (Answer(Meaning.UNAVAILABLE), False),
-        (Answer(Meaning.NO_ANSWER), False),
-    ],
-)
-def test_an_answer_is_definite_when_the_effect_of_the_call_is_known(answer: Answer, definite: bool) -> None:
-    assert answer.definite is definite
+@pytest.mark.parametrize("meaning", list(Meaning))
+def test_only_where_nobody_answered_as_google_does_is_the_outcome_unknown(meaning: Meaning) -> None:
+    assert Answer(meaning).outcome_unknown == (meaning in (Meaning.UNAVAILABLE, Meaning.NO_ANSWER))
 
 
 json_values = st.recursive(

@@ -296,7 +296,7 @@ class ModelOfGoogle:
             case Delete():
                 if event["status"] == "cancelled":
                     return answered(Meaning.GONE)
-                if call.etag is not None and event["etag"] != call.etag:
+                if event["etag"] != call.etag:
                     return answered(Meaning.CHANGED)
                 self._put(call.event_id, {**event, "status": "cancelled"})
                 return answered(Meaning.DONE)

@@ -30,11 +30,6 @@ from web.sandbox.specs import AccountSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCOPES = (
-    "https://www.googleapis.com/auth/calendar.events",
-    "https://www.googleapis.com/auth/calendar.readonly",
-)
-
 STOP_GRACE_SECONDS = 40.0
 """What systemd gives the daemon too."""
 
@@ -108,11 +103,12 @@ class Stage:
         """What the user's browser does on Google's pages, and then our exchange of the code."""
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        page = oauth.authorize_url(state, challenge, SCOPES, login_hint=email)
+        scopes = self.settings.google_oauth_scopes.split()
+        page = oauth.authorize_url(state, challenge, scopes, login_hint=email)
         requests.get(page, timeout=30).raise_for_status()
         consent = requests.post(
             f"{self.sandbox.authorize_url}/consent",
-            data={"request": urlsplit(page).query, "account": email, "scope": SCOPES, "decision": "allow"},
+            data={"request": urlsplit(page).query, "account": email, "scope": scopes, "decision": "allow"},
             allow_redirects=False,
             timeout=30,
         )
