@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ def show(script: Script, *, stay: bool, as_json: bool) -> int:
 class _Performance:
     outcome: Outcome
     stage: Stage
+    psql: Path
 
 
 @contextmanager
@@ -183,7 +185,9 @@ def _perform(script: Script, traffic: Traffic, console: Console, log: Any) -> It
         took = time.monotonic() - began
         found = {calendar: read(calendar) for calendar in owners}
         yield _Performance(
-            _judge(traffic, stage, calendars, found, commits, reader=reader, kills=killer.killed, seconds=took), stage
+            _judge(traffic, stage, calendars, found, commits, reader=reader, kills=killer.killed, seconds=took),
+            stage,
+            postgres.programs / "psql",
         )
 
 
@@ -343,11 +347,12 @@ def _report(console: Console, outcome: Outcome) -> None:
 def _stay(console: Console, performance: _Performance) -> None:
     console.print(f"\nThe calendars: {performance.stage.sandbox.url}/")
     console.print("Change a job yourself and watch it arrive:")
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     console.print(
-        f"  psql '{performance.stage.database_url}' -c \"INSERT INTO calendar_sync.outbox "
+        f"  {performance.psql} '{performance.stage.database_url}' -c \"INSERT INTO calendar_sync.outbox "
         "(tenant_id, job_id, event_type, payload) VALUES ('acme-freight', 'job_mine', 'job.created', "
         '\'{\\"schema_version\\": 1, \\"job_number\\": \\"MINE-1\\", \\"legs\\": [{\\"summary\\": \\"Here → There\\", '
-        '\\"dispatch_window\\": {\\"start\\": \\"2026-12-01\\"}}]}\')"',
+        f'\\"dispatch_window\\": {{\\"start\\": \\"{tomorrow}\\"}}}}]}}\')"',
         markup=False,
         highlight=False,
         soft_wrap=True,
