@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
+from tenacity import Retrying, retry_if_exception_type, sleep_using_event, wait_exponential, wait_random
 
 from outbox.access import Access
 from outbox.backoff import backoff_seconds
@@ -33,6 +34,9 @@ MOST_SECONDS = 15.0
 
 LEAST_CALL_SECONDS = 3.0
 """A call is not started with less time than this."""
+
+SETTLE_SECONDS = 3.0
+"""Settling is tried again until so long after the last moment for a call, which is still before the lease ends."""
 
 FAILURES_IN_A_ROW = 2
 """When so many jobs one after another get no answer it is Google or the network, not the jobs: the lane rests."""
@@ -110,8 +114,21 @@ class LanePusher:
         push.settlement.gone_retired_ids = dialogue.gone_retired_ids
         push.settlement.rest_seconds = _rest_after(push)
         push.settlement.troubled = push.failures_in_a_row > 0 or speakers.exhausted
-        self._store.settle(lease, push.settlement)
+        self._settle(push)
         return push.outcomes
+
+    def _settle(self, push: _Push) -> None:
+        """A connection that broke costs another try, not what was found out; the lease fences each."""
+        ends = push.lease.last_call_ends_by + SETTLE_SECONDS
+        for attempt in Retrying(
+            retry=retry_if_exception_type((psycopg.OperationalError, PoolTimeout)),
+            stop=lambda _: self._stop.is_set() or time.monotonic() >= ends,
+            wait=wait_exponential(multiplier=0.1, max=1.0) + wait_random(0, 0.1),
+            sleep=sleep_using_event(self._stop),
+            reraise=True,
+        ):
+            with attempt:
+                self._store.settle(push.lease, push.settlement)
 
     def _sort(self, push: _Push, due: list[DueJob], connections: list[LaneConnection]) -> list[_Todo]:
         """Settle what needs no call; return the rest with what is wished and known."""

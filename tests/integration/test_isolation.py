@@ -11,6 +11,7 @@ from outbox.connections import Account, User, choose_calendar, store_grant
 from outbox.crypto import TokenCipher, generate_key
 from outbox.database import open_pool
 from outbox.google.oauth import Tokens
+from outbox.lane import Lease, Settlement
 from outbox.relay import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from tests.integration.conftest import World, job
 from web.sandbox.specs import AccountSpec
@@ -356,3 +357,27 @@ def test_connecting_and_choosing_take_no_more_than_the_web_apps_role(world: Worl
     world.sync()
     assert world.titles(email) == ["J-1 · Dallas → Memphis"]
     world.execute("DROP ROLE web_login_of_a_test")
+
+
+def test_a_connection_that_breaks_at_the_settlement_costs_nothing(world: World) -> None:
+    ana = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    with world.engine() as engine:
+        engine.relay.relay_batch()
+        store = engine.pusher._lanes._store
+        original = store.settle
+        broken: list[object] = []
+
+        def settle_on_a_broken_connection(lease: Lease, settlement: Settlement) -> None:
+            if not broken:
+                broken.append(settlement)
+                raise psycopg.OperationalError("the connection is lost")
+            original(lease, settlement)
+
+        store.settle = settle_on_a_broken_connection  # type: ignore[method-assign]
+        engine.pusher.drain()
+        assert broken
+        assert engine.pusher.lost_leases == 0
+    assert world.titles(ana) == ["J-1 · Dallas → Memphis"]
+    assert world.status()["pending_pushes"] == 0
+    assert world.execute("SELECT in_doubt FROM calendar_sync.pushed_event") == [(False,)]
