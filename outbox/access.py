@@ -1,14 +1,18 @@
 """A connection's access token: decrypted for use, renewed before it expires or when Google no longer takes it."""
 
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
 import structlog
+from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 from outbox.crypto import MissingKey, TokenCipher, UnreadableToken
 from outbox.database import Connection
 from outbox.google.oauth import GoogleOAuth, Tokens
-from outbox.lane import LaneConnection, Lease
 from outbox.statements import statement
 from outbox.trouble import OPERATOR_REST_SECONDS, Broken, Resting, Trouble, trouble_in_refresh
+from outbox.user import User
 
 log = structlog.get_logger(__name__)
 
@@ -16,27 +20,77 @@ RENEW_SECONDS_BEFORE_EXPIRY = 300.0
 """Longer than a lease, so that a token never expires in the middle of a push."""
 
 
+class Grant(Protocol):
+    """What it takes to call Google for a connection; tokens are encrypted."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def connection_id(self) -> int: ...
+    @property
+    def grant_version(self) -> int: ...
+    @property
+    def refresh_token(self) -> bytes | None: ...
+    @property
+    def access_token(self) -> bytes | None: ...
+    @property
+    def access_token_seconds_left(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UserGrant:
+    """A user's grant with what was chosen under it; tokens are encrypted, times are seconds from now."""
+
+    tenant_id: str
+    user_id: str
+    connection_id: int
+    state: str
+    account_id: str | None
+    account_email: str | None
+    calendar_id: str | None
+    calendar_name: str | None
+    job_filter: Literal["all", "assigned"]
+    paused: bool
+    grant_version: int
+    refresh_token: bytes | None = field(repr=False)
+    access_token: bytes | None = field(repr=False)
+    access_token_seconds_left: float | None
+
+
+def read_grant(connection: Connection, user: User) -> UserGrant | None:
+    """The user's grant as it is stored; None if there is none."""
+    with connection.cursor(row_factory=class_row(UserGrant)) as cursor:
+        return cursor.execute(statement("connection/read_grant"), user.key).fetchone()
+
+
 class Access:
-    """Tokens of connections. Called by the holder of the connection's lane only, which makes renewals take turns."""
+    """Tokens of connections. Two who renew at once each get a good token, because Google keeps the refresh token."""
 
     def __init__(self, pool: ConnectionPool[Connection], cipher: TokenCipher, oauth: GoogleOAuth) -> None:
         self._pool = pool
         self._cipher = cipher
         self._oauth = oauth
 
-    def access_token(self, lease: Lease, connection: LaneConnection, *, refused: bool = False) -> str | Trouble:
+    def read_grant(self, user: User) -> UserGrant | None:
+        """The user's grant as it is stored; None if there is none."""
+        with self._pool.connection() as connection:
+            return read_grant(connection, user)
+
+    def access_token(self, grant: Grant, *, refused: bool = False) -> str | Trouble:
         """A token to call with, or why there is none.
 
         Args:
             refused: Google did not take the stored one, so that a new one is needed whatever its expiry says.
         """
         try:
-            seconds_left = connection.access_token_seconds_left or 0.0
-            if connection.access_token is not None and not refused and seconds_left > RENEW_SECONDS_BEFORE_EXPIRY:
-                return self._decrypt(lease, connection, "access_token", connection.access_token)
-            if connection.refresh_token is None:
+            seconds_left = grant.access_token_seconds_left or 0.0
+            if grant.access_token is not None and not refused and seconds_left > RENEW_SECONDS_BEFORE_EXPIRY:
+                return self._decrypt(grant, "access_token", grant.access_token)
+            if grant.refresh_token is None:
                 return Broken("needs_reconnect", "revoked")
-            refresh_token = self._decrypt(lease, connection, "refresh_token", connection.refresh_token)
+            refresh_token = self._decrypt(grant, "refresh_token", grant.refresh_token)
         except MissingKey:
             # For the operator to mend; one daemon with an outdated key list must not part users from their calendars.
             return Resting(OPERATOR_REST_SECONDS, "a key is missing from TOKEN_ENCRYPTION_KEYS", operators_matter=True)
@@ -45,58 +99,55 @@ class Access:
         answer = self._oauth.refresh(refresh_token)
         if not isinstance(answer, Tokens):
             return trouble_in_refresh(answer)
-        self._store(lease, connection, answer)
+        self._store(grant, answer)
         return answer.access_token
 
-    def record_trouble(self, lease: Lease, connection: LaneConnection, trouble: Trouble) -> None:
-        """Write down what stops a connection, unless its grant or its calendar has changed since it was read."""
-        name: str
-        parameters: dict[str, object] = {
-            "connection_id": connection.connection_id,
-            "grant_version": connection.grant_version,
-        }
+    def record_trouble(self, grant: Grant, trouble: Trouble, *, calendar_id: str | None = None) -> None:
+        """Write down what stops a connection, unless its grant has changed since it was read, or its calendar.
+
+        Args:
+            calendar_id: the calendar that was called, where one was.
+        """
+        key = {"connection_id": grant.connection_id, "grant_version": grant.grant_version, "calendar_id": calendar_id}
         match trouble:
             case Broken():
                 log.warning(
                     "connection_broken",
-                    connection_id=connection.connection_id,
+                    connection_id=grant.connection_id,
                     state=trouble.state,
                     reason=trouble.reconnect_reason,
                 )
-                name = "connection/break_connection"
-                parameters |= {
-                    "state": trouble.state,
-                    "reconnect_reason": trouble.reconnect_reason,
-                    "calendar_id": lease.calendar_id,
-                }
+                broken = {"state": trouble.state, "reconnect_reason": trouble.reconnect_reason}
+                with self._pool.connection() as database, database.transaction():
+                    database.execute(statement("connection/break_connection"), key | broken)
+                    if trouble.state == "calendar_lost":
+                        database.execute(statement("connection/lose_departure"), key)
             case Resting():
                 level = log.error if trouble.operators_matter else log.info
                 level(
                     "connection_rests",
-                    connection_id=connection.connection_id,
+                    connection_id=grant.connection_id,
                     seconds=trouble.seconds,
                     reason=trouble.reason,
                 )
-                name = "connection/cool_connection"
-                parameters |= {"seconds": trouble.seconds}
-        with self._pool.connection() as database:
-            database.execute(statement(name), parameters)
+                with self._pool.connection() as database:
+                    database.execute(statement("connection/cool_connection"), key | {"seconds": trouble.seconds})
 
-    def _decrypt(self, lease: Lease, connection: LaneConnection, column: str, token: bytes) -> str:
-        return self._cipher.decrypt(token, tenant_id=lease.tenant_id, user_id=connection.user_id, column=column)
+    def _decrypt(self, grant: Grant, column: str, token: bytes) -> str:
+        return self._cipher.decrypt(token, tenant_id=grant.tenant_id, user_id=grant.user_id, column=column)
 
-    def _store(self, lease: Lease, connection: LaneConnection, tokens: Tokens) -> None:
+    def _store(self, grant: Grant, tokens: Tokens) -> None:
         def encrypt(token: str | None, column: str) -> bytes | None:
             if token is None:
                 return None
-            return self._cipher.encrypt(token, tenant_id=lease.tenant_id, user_id=connection.user_id, column=column)
+            return self._cipher.encrypt(token, tenant_id=grant.tenant_id, user_id=grant.user_id, column=column)
 
         with self._pool.connection() as database:
             database.execute(
                 statement("connection/store_access_token"),
                 {
-                    "connection_id": connection.connection_id,
-                    "grant_version": connection.grant_version,
+                    "connection_id": grant.connection_id,
+                    "grant_version": grant.grant_version,
                     "access_token": encrypt(tokens.access_token, "access_token"),
                     "refresh_token": encrypt(tokens.refresh_token, "refresh_token"),
                     "expires_in": tokens.expires_in,

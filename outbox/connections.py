@@ -1,23 +1,23 @@
-"""What a user's wishes change. Every function takes the tenant's lock before it reads, so that no job is missed."""
+"""What a user's wishes change. Every change takes the tenant's lock before it reads, so that no job is missed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from psycopg_pool import ConnectionPool
 
+from outbox.access import UserGrant, read_grant
 from outbox.crypto import TokenCipher
 from outbox.database import Connection
 from outbox.google.oauth import Tokens
 from outbox.statements import statement
+from outbox.user import User
 
+JobFilter = Literal["all", "assigned"]
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """An office user of a tenant, as the host app's token names them."""
-
-    tenant_id: str
-    user_id: str
+TEST_ABANDONED = "The calendar was left meanwhile, so the test was not carried out to its end. Start another one."
+"""Why a test push ended whose calendar its user left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,36 @@ class Account:
     email: str
 
 
-class NoCalendarToChooseError(Exception):
-    """There is no connection that waits for a calendar: connect first, or it has one already."""
+@dataclass(frozen=True, slots=True)
+class ChosenCalendar:
+    """A calendar of the user's own list: its real id, never an alias, and its name there."""
+
+    id: str
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.id in ("primary", "", ".", ".."):
+            raise ValueError(f"{self.id!r} is no real id; that of a primary calendar is the account's address")
+
+
+class NotConnectedError(Exception):
+    """There is no grant, or it is just being ended: connect first."""
+
+
+class NotActiveError(Exception):
+    """Nothing can be pushed now; the text is a sentence for the user."""
+
+
+class GrantChangedError(Exception):
+    """The account was changed since the choice was read: nothing was changed; read again."""
 
 
 def store_grant(
     pool: ConnectionPool[Connection], cipher: TokenCipher, user: User, account: Account, tokens: Tokens
 ) -> str:
     """Keep a new grant; returns the new state: "active" if the account kept its calendar, else "choose_calendar".
+
+    The grant of another account that it replaces is put on record, for the daemon to revoke.
 
     Raises:
         ValueError: the grant has no refresh token, so it would end within the hour.
@@ -46,13 +68,13 @@ def store_grant(
     def encrypt(token: str, column: str) -> bytes:
         return cipher.encrypt(token, tenant_id=user.tenant_id, user_id=user.user_id, column=column)
 
-    with _tenants_wishes(pool, user.tenant_id) as connection:
-        key = {"tenant_id": user.tenant_id, "user_id": user.user_id}
-        before = connection.execute(statement("connection/read_calendar"), key).fetchone()
+    with tenants_wishes(pool, user.tenant_id) as connection:
+        before = read_grant(connection, user)
+        connection.execute(statement("connection/abandon_grant"), {**user.key, "account_id": account.account_id})
         row = connection.execute(
             statement("connection/store_grant"),
             {
-                **key,
+                **user.key,
                 "account_id": account.account_id,
                 "account_email": account.email,
                 "scopes": sorted(tokens.scopes),
@@ -64,39 +86,106 @@ def store_grant(
         if row is None:
             raise AssertionError("an upsert returns its row")
         state, calendar_id = row
-        if before is not None and before[0] not in (None, calendar_id):
-            # What only this user wanted there, a colleague on the same calendar takes away.
-            connection.execute(
-                statement("connection/mark_upcoming"), {"tenant_id": user.tenant_id, "calendar_id": before[0]}
-            )
-        connection.execute(statement("connection/wake_lane"), {"tenant_id": user.tenant_id, "calendar_id": calendar_id})
+        if before is not None and before.account_id != account.account_id:
+            leave_for_good(connection, user, before.calendar_id)
+        if calendar_id is not None:
+            lane = {"tenant_id": user.tenant_id, "calendar_id": calendar_id}
+            connection.execute(statement("connection/wake_lane"), lane)
+            if before is not None and before.state == "disconnecting":
+                # What had been removed already comes back.
+                connection.execute(statement("connection/return_to_calendar"), {**user.key, "calendar_id": calendar_id})
+                connection.execute(statement("connection/mark_upcoming"), lane)
     return str(state)
 
 
-def choose_calendar(pool: ConnectionPool[Connection], user: User, *, calendar_id: str, calendar_name: str) -> None:
-    """Take this calendar for a connection that waits for one, and mark every upcoming job of the tenant on it.
+def change_preferences(
+    pool: ConnectionPool[Connection],
+    user: User,
+    *,
+    calendar: ChosenCalendar | None = None,
+    grant_version: int | None = None,
+    job_filter: JobFilter | None = None,
+    paused: bool | None = None,
+) -> None:
+    """Change what is given, all of it or nothing. Another calendar is filled with every upcoming job, then the former
+    one is emptied.
+
+    Args:
+        grant_version: of the grant whose list the calendar was found in.
 
     Raises:
-        NoCalendarToChooseError: nothing was changed.
-        ValueError: the id is an alias or no calendar's id.
+        NotConnectedError: there is no grant.
+        GrantChangedError: the grant is no longer that one.
     """
-    if calendar_id in ("primary", "", ".", ".."):
-        raise ValueError(f"{calendar_id!r} is no real id; that of a primary calendar is the account's address")
-    with _tenants_wishes(pool, user.tenant_id) as connection:
-        lane = {"tenant_id": user.tenant_id, "calendar_id": calendar_id}
-        chosen = connection.execute(
-            statement("connection/choose_calendar"),
-            {**lane, "user_id": user.user_id, "calendar_name": calendar_name},
+    with tenants_wishes(pool, user.tenant_id) as connection:
+        before = read_grant(connection, user)
+        if before is None or before.state == "disconnecting":
+            raise NotConnectedError("there is no connection; connect first")
+        if calendar is not None and grant_version is not None and grant_version != before.grant_version:
+            raise GrantChangedError("the Google account was changed meanwhile; choose again")
+        connection.execute(
+            statement("connection/set_preferences"), {**user.key, "job_filter": job_filter, "paused": paused}
         )
-        if chosen.fetchone() is None:
-            raise NoCalendarToChooseError(f"user {user.user_id} has no connection that waits for a calendar")
-        connection.execute(statement("connection/add_lane"), lane)
-        connection.execute(statement("connection/wake_lane"), lane)
-        connection.execute(statement("connection/mark_upcoming"), lane)
+        if calendar is not None:
+            _take_calendar(connection, user, before, calendar)
+        if job_filter not in (None, before.job_filter) and before.calendar_id is not None:
+            _mark(connection, "connection/mark_upcoming", user, before.calendar_id)
+
+
+def resync(pool: ConnectionPool[Connection], user: User) -> int:
+    """Have every event of the user's calendar written again or looked at; how many jobs that are.
+
+    Raises:
+        NotActiveError: nothing can be pushed now.
+    """
+    with tenants_wishes(pool, user.tenant_id) as connection:
+        grant = active_grant(connection, user)
+        lane = {"tenant_id": user.tenant_id, "calendar_id": grant.calendar_id}
+        connection.execute(statement("connection/doubt_pushed"), lane)
+        return connection.execute(statement("connection/mark_upcoming"), lane).rowcount
+
+
+def retry_problem(pool: ConnectionPool[Connection], user: User, problem_id: str) -> bool:
+    """Try a parked job of the user's calendar again; False if there is no such problem, or no longer."""
+    with tenants_wishes(pool, user.tenant_id) as connection:
+        retried = connection.execute(
+            statement("connection/retry_problem"), {**user.key, "generation": int(problem_id)}
+        ).rowcount
+    return retried > 0
+
+
+def active_grant(connection: Connection, user: User) -> UserGrant:
+    """The user's grant if something can be pushed with it now; else NotActiveError says what to do first."""
+    grant = read_grant(connection, user)
+    state = "not_connected" if grant is None else grant.state
+    if grant is not None and state == "active" and not grant.paused:
+        return grant
+    raise NotActiveError(_FIRST["paused" if state == "active" else state])
+
+
+_FIRST = {
+    "not_connected": "Connect a Google account first.",
+    "choose_calendar": "Choose a calendar first.",
+    "paused": "Resume the sync first.",
+    "needs_reconnect": "Reconnect your Google account first.",
+    "calendar_lost": "Choose another calendar first.",
+    "disconnecting": "This connection is being disconnected; connect again first.",
+}
+
+
+def leave_for_good(connection: Connection, user: User, calendar_id: str | None) -> None:
+    """A user has no more access to the calendars that were chosen or being left: colleagues there take over what is
+    theirs, and nothing waits where nobody is.
+    """
+    _abandon_tests(connection, user)
+    left = {row[0] for row in connection.execute(statement("connection/drop_departures"), user.key)}
+    for former in sorted(left | ({calendar_id} if calendar_id else set())):
+        _mark(connection, "connection/mark_pushed", user, former)
+        connection.execute(statement("connection/drop_marks"), {"tenant_id": user.tenant_id, "calendar_id": former})
 
 
 @contextmanager
-def _tenants_wishes(pool: ConnectionPool[Connection], tenant_id: str) -> Iterator[Connection]:
+def tenants_wishes(pool: ConnectionPool[Connection], tenant_id: str) -> Iterator[Connection]:
     """A transaction that is alone with the tenant's wishes, and ends with the due times of its lanes set right."""
     with pool.connection() as connection, connection.transaction():
         connection.execute(statement("connection/lock_tenant"), {"tenant_id": tenant_id})
@@ -104,3 +193,67 @@ def _tenants_wishes(pool: ConnectionPool[Connection], tenant_id: str) -> Iterato
         tenants = {"tenant_ids": [tenant_id]}
         connection.execute(statement("lane/lock_lanes"), tenants)
         connection.execute(statement("lane/schedule_lanes"), tenants)
+
+
+def begin_disconnect(pool: ConnectionPool[Connection], user: User) -> bool:
+    """Have everything removed that the user's connection put into calendars; False if there is no calendar that it can
+    still write to, and nothing was changed.
+    """
+    with tenants_wishes(pool, user.tenant_id) as connection:
+        grant = read_grant(connection, user)
+        if grant is None or grant.state == "needs_reconnect":
+            return False
+        if grant.calendar_id is not None and grant.state != "calendar_lost":
+            _leave(connection, user, grant)
+        calendars = [row[0] for row in connection.execute(statement("connection/read_departing"), user.key)]
+        if not calendars:
+            return False
+        for calendar_id in calendars:
+            _mark(connection, "connection/mark_pushed", user, calendar_id)
+        connection.execute(statement("connection/empty_departures"), user.key)
+        connection.execute(statement("connection/begin_disconnect"), user.key)
+        return True
+
+
+def _take_calendar(connection: Connection, user: User, before: UserGrant, calendar: ChosenCalendar) -> None:
+    lane = {"tenant_id": user.tenant_id, "calendar_id": calendar.id}
+    connection.execute(
+        statement("connection/take_calendar"),
+        {**user.key, "calendar_id": calendar.id, "calendar_name": calendar.name},
+    )
+    if calendar.id == before.calendar_id and before.state == "active":
+        return  # its name may be new, nothing else is
+    connection.execute(statement("connection/return_to_calendar"), {**user.key, "calendar_id": calendar.id})
+    connection.execute(statement("connection/add_lane"), lane)
+    connection.execute(statement("connection/wake_lane"), lane)
+    connection.execute(statement("connection/mark_upcoming"), lane)
+    former = before.calendar_id
+    if former in (None, calendar.id):
+        return
+    _abandon_tests(connection, user)
+    if before.state == "calendar_lost":
+        # We cannot empty it; a colleague who still can takes over.
+        _mark(connection, "connection/mark_pushed", user, str(former))
+        connection.execute(statement("connection/drop_marks"), {"tenant_id": user.tenant_id, "calendar_id": former})
+    else:
+        _leave(connection, user, before)
+
+
+def _abandon_tests(connection: Connection, user: User) -> None:
+    connection.execute(statement("test_push/abandon"), {**user.key, "failure": TEST_ABANDONED})
+
+
+def _leave(connection: Connection, user: User, grant: UserGrant) -> None:
+    connection.execute(
+        statement("connection/leave_calendar"),
+        {**user.key, "calendar_id": grant.calendar_id, "calendar_name": grant.calendar_name},
+    )
+
+
+def _mark(
+    connection: Connection,
+    name: Literal["connection/mark_upcoming", "connection/mark_pushed"],
+    user: User,
+    calendar_id: str,
+) -> None:
+    connection.execute(statement(name), {"tenant_id": user.tenant_id, "calendar_id": calendar_id})

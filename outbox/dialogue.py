@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from outbox.google.calls import Call
+from outbox.google.calls import Call, Read
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.resource import event_id
@@ -85,6 +85,11 @@ class Dialogue:
             )
             self._speakers.give_up(speaker, trouble_in_answer(outcome.answer, self._lease.failures))
         return None
+
+    def look(self, event_id: str) -> Answer | None:
+        """Read an event as it stands, through whoever speaks; None if nobody does, or there is no time."""
+        speaker = self._speakers.current()
+        return None if speaker is None or self._out_of_time() else self._call(Read(event_id), speaker)
 
     def _remove_retired(self, due: DueJob, speaker: Speaker) -> Outcome | None:
         """Events under ids that were given up go first, so that a job never stands twice; None once all are gone."""

@@ -45,7 +45,7 @@ class Janitor:
         if time.monotonic() >= self._next_due_times:
             self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
             freed += self.mend_due_times()
-        if time.monotonic() >= self._next_old_jobs and self.delete_old_jobs() < SLICE:
+        if time.monotonic() >= self._next_old_jobs and self.delete_old_jobs() + self.delete_old_traces() < SLICE:
             self._next_old_jobs = time.monotonic() + OLD_JOBS_EVERY_SECONDS
         if time.monotonic() >= self._next_audit:
             self._next_audit = time.monotonic() + AUDIT_EVERY_SECONDS
@@ -87,3 +87,15 @@ class Janitor:
             return connection.execute(
                 statement("janitor/delete_old_jobs"), {"retention_days": self._retention_days, "limit": SLICE}
             ).rowcount
+
+    def delete_old_traces(self) -> int:
+        """Forget one slice each of what the web app leaves behind; returns how many rows."""
+        with self._pool.connection() as connection:
+            return sum(
+                connection.execute(statement(name), {"limit": SLICE}).rowcount
+                for name in (
+                    "janitor/delete_old_attempts",
+                    "janitor/delete_old_limits",
+                    "janitor/delete_old_test_pushes",
+                )
+            )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -70,23 +71,27 @@ class DueJob:
 
 @dataclass(frozen=True, slots=True)
 class LaneConnection:
-    """Somebody who has chosen this calendar. Tokens are encrypted; times are seconds from now, negative once past."""
+    """Somebody who has chosen this calendar, or is leaving it.
 
+    Tokens are encrypted; times are seconds from now, negative once past.
+
+    Attributes:
+        emptying: has left, and what it wanted here is being removed.
+        may_push: its user wants its grant to be used here now, and it works as far as we know.
+    """
+
+    tenant_id: str
     connection_id: int
     user_id: str
     state: str
-    paused: bool
     job_filter: Literal["all", "assigned"]
     grant_version: int
-    refresh_token: bytes | None
-    access_token: bytes | None
+    refresh_token: bytes | None = field(repr=False)
+    access_token: bytes | None = field(repr=False)
+    emptying: bool
+    may_push: bool
     access_token_seconds_left: float | None
     cooling_seconds_left: float | None
-
-    @property
-    def may_push(self) -> bool:
-        """Whether its user wants its grant to be used now, and it works as far as we know."""
-        return self.state == "active" and not self.paused
 
     @property
     def rest_left(self) -> float:
@@ -95,9 +100,19 @@ class LaneConnection:
 
     def wants(self, assigned_user_ids: tuple[str, ...]) -> bool:
         """Whether this user wants a live job with these assignees; a broken or paused connection still does."""
-        if self.state not in ("active", "needs_reconnect", "calendar_lost"):
+        if self.emptying or self.state not in ("active", "needs_reconnect", "calendar_lost"):
             return False
         return self.job_filter == "all" or self.user_id in assigned_user_ids
+
+
+@dataclass(frozen=True, slots=True)
+class TakenTestPush:
+    """A test push as its mark is taken up; `over` if it has succeeded or failed."""
+
+    user_id: str
+    requested_at: datetime
+    over: bool
+    age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +235,20 @@ class LaneStore:
                     "event_id": event_id,
                     "id_generation": id_generation,
                 },
+            )
+
+    def take_test_push(self, lease: Lease, job_id: str) -> TakenTestPush | None:
+        """The test push behind a mark; None if it is forgotten."""
+        with self._pool.connection() as connection, connection.cursor(row_factory=class_row(TakenTestPush)) as cursor:
+            parameters = {"tenant_id": lease.tenant_id, "job_id": job_id}
+            return cursor.execute(statement("test_push/take"), parameters).fetchone()
+
+    def record_test_step(self, lease: Lease, job_id: str, *, step: str | None, failure: str | None) -> None:
+        """How far a test push has come, or why it ended, at once, because its user is watching."""
+        with self._held(lease) as connection:
+            connection.execute(
+                statement("test_push/step"),
+                {"tenant_id": lease.tenant_id, "job_id": job_id, "step": step, "failure": failure},
             )
 
     def settle(self, lease: Lease, settlement: Settlement) -> None:

@@ -147,7 +147,7 @@ _NOT_OF_THIS_JOB = frozenset(
         Meaning.MISCONFIGURED,
     }
 )
-_WRITING_ROLES = frozenset({"owner", "writer", "writerWithoutPrivateAccess"})
+_WRITING_ROLES = ("owner", "writer", "writerWithoutPrivateAccess")
 _TRY_LATER = frozenset({Meaning.UNAVAILABLE, Meaning.NO_ANSWER, Meaning.NOT_SENT, Meaning.CONFLICT})
 
 

@@ -21,6 +21,7 @@ from outbox.google.resource import content_hash, event_id
 from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, LeaseLostError, Settlement, Standing, Undone
 from outbox.payload import InvalidPayload
 from outbox.plan import AskAgain, Gone, Impossible, Known, Outcome, Stands, TryLater, Unchanged, Wish, needs_call
+from outbox.rehearsal import Rehearsal, is_test
 from outbox.speakers import Speakers
 from outbox.wish import wish_for
 
@@ -102,7 +103,9 @@ class LanePusher:
         due, connections = self._store.read(lease, limit=MOST_JOBS)
         push, speakers = _Push(lease), Speakers(self._access, lease, connections)
         dialogue = Dialogue(lease, self._store, self._calendar, speakers, out_of_time)
-        todo = self._sort(push, due, connections)
+        rehearsal = Rehearsal(lease, self._store, self._access, self._calendar, connections, out_of_time)
+        jobs = [job for job in due if not (is_test(job) and self._rehearse(push, rehearsal, job))]
+        todo = self._sort(push, jobs, connections)
         if todo and speakers.current():
             self._store.begin(lease, [_intent(job) for job in todo])
             for job in todo:
@@ -110,7 +113,7 @@ class LanePusher:
                     push.settlement.unasked.append(job.due)
                     _undo(push, job.due, wait_seconds=0.0, charged=False)
                 else:
-                    self._push_job(push, dialogue, job, lone=len(due) == 1)
+                    self._push_job(push, dialogue, job, lone=len(jobs) == 1)
         push.settlement.gone_retired_ids = dialogue.gone_retired_ids
         push.settlement.rest_seconds = _rest_after(push)
         push.settlement.troubled = push.failures_in_a_row > 0 or speakers.exhausted
@@ -144,7 +147,7 @@ class LanePusher:
                 log.exception("job_not_rendered")
                 self._note(push, job, Impossible("The event could not be made, through a fault of calendar-sync."))
                 continue
-            if job.job_exists and (needs_call(wish, known) or job.retired_event_ids):
+            if (job.job_exists or is_test(job)) and (needs_call(wish, known) or job.retired_event_ids):
                 todo.append(_Todo(job, wish, known or _first_known(push.lease, job)))
             else:
                 self._note(push, job, Unchanged())
@@ -161,6 +164,17 @@ class LanePusher:
             wishers=connections,
             job_url_template=self._job_url_template,
         )
+
+    def _rehearse(self, push: _Push, rehearsal: Rehearsal, test: DueJob) -> bool:
+        """Carry out a test push; False if nothing is left of it but an event that must not be there."""
+        try:
+            return rehearsal.carry_out(test, _known(test) or _first_known(push.lease, test), push.settlement)
+        except (LeaseLostError, psycopg.Error, PoolTimeout):
+            raise
+        except Exception:  # as below
+            log.exception("test_push_failed")
+            rehearsal.give_up(test, push.settlement)
+            return True
 
     def _push_job(self, push: _Push, dialogue: Dialogue, job: _Todo, *, lone: bool) -> None:
         try:

@@ -9,10 +9,12 @@ import structlog
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
+from outbox.connections import TEST_ABANDONED
 from outbox.database import Connection
 from outbox.payload import InvalidPayload, parse_payload_text
 from outbox.schedule import ends_at, schedule
 from outbox.statements import statement
+from outbox.testpush import JOB_PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,10 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What one transaction did, in rows; `held_back` if a tenant that is just being changed was passed over."""
+    """What one transaction did, in rows; `held_back` if a tenant that is just being changed was passed over.
+
+    A test push counts as a changed job.
+    """
 
     claimed: int
     rejected: int
@@ -93,8 +98,9 @@ class Relay:
             rows = read_payloads(connection, claimed)
             if not rows:
                 return Relayed(0, 0, 0, held_back)
-            states, reasons = read_rows(rows)
-            changed = self._apply(connection, states)
+            tests = self._pick_up_tests(connection, rows)
+            states, reasons = read_rows([row for row in rows if (row.tenant_id, row.job_id) not in tests])
+            changed = self._apply(connection, states, tests)
             if reasons:
                 connection.execute(
                     statement("relay/reject_rows"), {"ids": list(reasons), "reasons": list(reasons.values())}
@@ -103,7 +109,7 @@ class Relay:
         for row in rows:
             if row.id in reasons:
                 log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
-        return Relayed(len(rows), len(reasons), len(changed), held_back)
+        return Relayed(len(rows), len(reasons), len(changed) + len(tests), held_back)
 
     def _claim(self, connection: Connection) -> list[ClaimedRow]:
         """The oldest rows of tenants whose wishes nobody changes now; the others are passed over for some rounds."""
@@ -120,7 +126,21 @@ class Relay:
         self._passed_over = [*self._passed_over, *refused] if rows else []
         return [row for row in rows if row.tenant_id in shared]
 
-    def _apply(self, connection: Connection, states: list[_JobState]) -> list[tuple[str, str]]:
+    def _pick_up_tests(self, connection: Connection, rows: list[OutboxRow]) -> set[tuple[str, str]]:
+        """Mark the test pushes among the rows; they are no jobs, and go to one calendar each."""
+        keys = [(row.tenant_id, row.job_id) for row in rows if row.job_id.startswith(JOB_PREFIX)]
+        if not keys:
+            return set()
+        tenant_ids, job_ids = zip(*keys, strict=True)
+        picked_up = connection.execute(
+            statement("test_push/pick_up"),
+            {"tenant_ids": list(tenant_ids), "job_ids": list(job_ids), "nobody_there": TEST_ABANDONED},
+        )
+        return {(tenant_id, job_id) for tenant_id, job_id in picked_up}
+
+    def _apply(
+        self, connection: Connection, states: list[_JobState], tests: set[tuple[str, str]]
+    ) -> list[tuple[str, str]]:
         changed = connection.execute(
             statement("relay/upsert_jobs"),
             {
@@ -140,7 +160,8 @@ class Relay:
                     "max_wait_seconds": self._max_wait_seconds,
                 },
             )
-            tenants = {"tenant_ids": sorted(set(tenant_ids))}
+        if marked := {tenant_id for tenant_id, _ in (*changed, *tests)}:
+            tenants = {"tenant_ids": sorted(marked)}
             connection.execute(statement("lane/lock_lanes"), tenants)
             connection.execute(statement("lane/schedule_lanes"), tenants)
         return changed

@@ -14,8 +14,10 @@ from outbox.crypto import TokenCipher
 from outbox.database import Connection, open_pool
 from outbox.google.client import GoogleCalendar
 from outbox.google.oauth import GoogleOAuth
+from outbox.grants import Grants
 from outbox.janitor import LEASES_EVERY_SECONDS, Janitor
 from outbox.lane import LaneStore
+from outbox.leaving import LEAVING_EVERY_SECONDS, Leaving
 from outbox.loops import Loop, jittered
 from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
@@ -46,7 +48,7 @@ USER_AGENT = "google-calendar-sync/0.1"
 
 
 class Daemon:
-    """Relay, pusher, janitor and listener over one pool."""
+    """Relay, pusher, janitor, leaving and listener over one pool."""
 
     def __init__(self, settings: Settings, pool: ConnectionPool[Connection], stop: threading.Event) -> None:
         self._stop = stop
@@ -60,9 +62,11 @@ class Daemon:
         self._janitor = Janitor(
             pool, Audit(pool, job_url_template=settings.job_url_template), retention_days=settings.job_retention_days
         )
+        cipher = TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value())
+        self._leaving = Leaving(pool, Grants(pool, cipher, oauth))
         lanes = LanePusher(
             store,
-            Access(pool, TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value()), oauth),
+            Access(pool, cipher, oauth),
             GoogleCalendar(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT),
             job_url_template=settings.job_url_template,
             stop=stop,
@@ -74,6 +78,7 @@ class Daemon:
             self._relay_loop,
             self.pusher.loop,
             Loop("janitor", self._janitor_round, stop),
+            Loop("leaving", self._leaving_round, stop),
             Loop("listener", self._listener.listen, stop),
         ]
 
@@ -101,6 +106,8 @@ class Daemon:
             if not relayed.claimed:
                 self._stop.wait(HELD_BACK_SECONDS)
         self.pusher.drain()
+        while not self._stop.is_set() and self._leaving.work():
+            self.pusher.drain()
 
     def _finish(self) -> bool:
         ends = time.monotonic() + STOP_SECONDS
@@ -125,6 +132,11 @@ class Daemon:
             return 0.0
         return HELD_BACK_SECONDS if relayed.held_back else jittered(RELAY_POLL_SECONDS)
 
+    def _leaving_round(self) -> float:
+        if self._leaving.work():
+            self.pusher.loop.wake()
+        return jittered(LEAVING_EVERY_SECONDS)
+
     def _janitor_round(self) -> float:
         if self._janitor.work():
             self.pusher.loop.wake()
@@ -139,7 +151,7 @@ def open_daemon(settings: Settings, stop: threading.Event) -> Iterator[Daemon]:
         psycopg.OperationalError: the database cannot be reached.
         MigrationError: its schema is not this release's.
     """
-    with open_pool(settings.database_url, size=settings.push_concurrency + 4) as pool:
+    with open_pool(settings.database_url, size=settings.push_concurrency + 6) as pool:
         with pool.connection() as connection:
             missing = missing_migrations(connection)
         if missing:

@@ -26,6 +26,11 @@ EXAMPLES = {
     "TOKEN_ENCRYPTION_KEYS": "2026-11:$(openssl rand -base64 32)",
     "JOB_URL_TEMPLATE": "https://app.example.com/jobs/{job_id}",
     "LOG_FORMAT": "json",
+    "PUBLIC_BASE_URL": "https://app.example.com",
+    "AUTH_JWT_KEY": "$(openssl rand -base64 48)",
+    "AUTH_JWKS_URL": "https://app.example.com/.well-known/jwks.json",
+    "AUTH_JWT_AUDIENCE": "calendar-sync",
+    "AUTH_JWT_ISSUER": "https://app.example.com",
 }
 """For settings without a default; of the others the default is the example."""
 
@@ -41,10 +46,15 @@ def _postgres_url(value: str) -> str:
     return value
 
 
-def _google_url(value: str) -> str:
+def is_guarded_url(value: str) -> bool:
+    """Whether what goes there cannot be read or changed on the way: https, or http within this machine."""
     parts = urlsplit(value)
-    loopback = parts.hostname is not None and parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if parts.hostname is None or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return parts.hostname is not None and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+
+
+def _google_url(value: str) -> str:
+    if not is_guarded_url(value):
         raise ValueError("must start with https:// (http:// only on this machine), because tokens go there")
     return value
 
@@ -64,9 +74,11 @@ GoogleUrl = Annotated[str, AfterValidator(_google_url)]
 
 DatabaseUrl = Annotated[str, Field(repr=False), AfterValidator(_postgres_url)]
 
+JobUrlTemplate = Annotated[str, AfterValidator(_job_url)]
 
-class Settings(BaseSettings):
-    """What the daemon runs with; names and defaults are those of the contract."""
+
+class CommonSettings(BaseSettings):
+    """What the daemon and the web app both need; names and defaults are those of the contract."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -82,13 +94,18 @@ class Settings(BaseSettings):
     google_revoke_url: GoogleUrl = "https://oauth2.googleapis.com/revoke"
     google_calendar_url: GoogleUrl = "https://www.googleapis.com/calendar/v3"
     token_encryption_keys: Annotated[SecretStr, AfterValidator(_keys)]
-    job_url_template: Annotated[str, AfterValidator(_job_url)]
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] | None = None
+
+
+class Settings(CommonSettings):
+    """What the daemon runs with."""
+
+    job_url_template: JobUrlTemplate
     push_debounce_seconds: float = Field(default=2, ge=0, le=3600)
     push_max_wait_seconds: float = Field(default=15, ge=0, le=3600)
     push_concurrency: int = Field(default=16, ge=1, le=256)
     job_retention_days: int = Field(default=90, ge=1, le=36500)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "text"] | None = None
 
 
 class _DatabaseSettings(BaseSettings):
@@ -103,7 +120,7 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: a setting is missing or malformed.
     """
-    return _load(Settings)
+    return load(Settings)
 
 
 def load_database_url() -> str:
@@ -112,10 +129,15 @@ def load_database_url() -> str:
     Raises:
         ConfigurationError: it is missing or malformed.
     """
-    return _load(_DatabaseSettings).database_url
+    return load(_DatabaseSettings).database_url
 
 
-def _load(kind: type[S]) -> S:
+def load(kind: type[S]) -> S:
+    """Read settings of that kind.
+
+    Raises:
+        ConfigurationError: one of them is missing or malformed.
+    """
     try:
         return kind(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"))
     except ValidationError as invalid:

@@ -28,12 +28,14 @@ class Speakers:
         self._lease = lease
         self._able = [connection for connection in connections if connection.may_push and connection.rest_left == 0]
         self._speaker: Speaker | None = None
+        self.last_trouble: Trouble | None = None
+        """What ended the part of the last connection that had to give up."""
 
     def current(self) -> Speaker | None:
         """The first connection that is able and has a token; None once there is none any more."""
         while self._speaker is None and self._able:
             connection = self._able[0]
-            token = self._access.access_token(self._lease, connection)
+            token = self._access.access_token(connection)
             if isinstance(token, str):
                 self._speaker = Speaker(connection, token)
             else:
@@ -50,7 +52,7 @@ class Speakers:
         if speaker.renewed:
             return False
         speaker.renewed = True
-        token = self._access.access_token(self._lease, speaker.connection, refused=True)
+        token = self._access.access_token(speaker.connection, refused=True)
         if isinstance(token, str):
             speaker.access_token = token
             return True
@@ -64,5 +66,6 @@ class Speakers:
             self._lose(speaker.connection, trouble)
 
     def _lose(self, connection: LaneConnection, trouble: Trouble) -> None:
-        self._access.record_trouble(self._lease, connection, trouble)
+        self.last_trouble = trouble
+        self._access.record_trouble(connection, trouble, calendar_id=self._lease.calendar_id)
         self._able.remove(connection)

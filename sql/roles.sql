@@ -38,16 +38,34 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT SELECT, UPDATE ON calendar_sync.lane TO calendar_sync_daemon;
 GRANT SELECT ON calendar_sync.calendar_connection, calendar_sync.lane_due, calendar_sync.schema_migration
     TO calendar_sync_daemon;
-GRANT UPDATE (state, reconnect_reason, refresh_token, access_token, access_token_expires_at, cooling_until)
+GRANT SELECT ON calendar_sync.calendar_writer TO calendar_sync_daemon, calendar_sync_web;
+-- What Google's answers change.
+GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token, access_token_expires_at, cooling_until)
     ON calendar_sync.calendar_connection TO calendar_sync_daemon;
+GRANT EXECUTE ON FUNCTION calendar_sync.clear_grant(bigint, bigint, text, integer)
+    TO calendar_sync_daemon, calendar_sync_web;
+GRANT SELECT, UPDATE (emptying_since, lost), DELETE ON calendar_sync.departure TO calendar_sync_daemon;
+GRANT SELECT, DELETE ON calendar_sync.abandoned_grant TO calendar_sync_daemon;
+GRANT SELECT, UPDATE (picked_up_at, access_at, written_at, read_back_at, removed_at, failure), DELETE
+    ON calendar_sync.test_push TO calendar_sync_daemon;
+-- To forget what is old: the columns that tell it, and no verifier.
+GRANT SELECT (state_hash, expires_at), DELETE ON calendar_sync.consent_attempt TO calendar_sync_daemon;
+GRANT SELECT (bucket, refilled_at), DELETE ON calendar_sync.rate_limit TO calendar_sync_daemon;
 
--- The web app keeps grants and choices, and marks what they change. It never sees a payload beyond what marking reads.
+-- The web app keeps grants and choices, and marks what they change. It never sees a payload: of a job that could not be pushed
+-- it sees the number, through a view.
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.calendar_connection TO calendar_sync_web;
-GRANT SELECT, INSERT, UPDATE ON calendar_sync.pending_push TO calendar_sync_web;
+GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.pending_push, calendar_sync.departure TO calendar_sync_web;
+GRANT INSERT (tenant_id, user_id, account_id, refresh_token) ON calendar_sync.abandoned_grant TO calendar_sync_web;
 -- Not the lease: whoever could write it could be a second writer to a calendar.
 GRANT SELECT, INSERT (tenant_id, calendar_id), UPDATE (due_at, not_before, failures)
     ON calendar_sync.lane TO calendar_sync_web;
-GRANT SELECT (tenant_id, calendar_id, job_id, content_hash, in_doubt) ON calendar_sync.pushed_event
+GRANT SELECT (tenant_id, calendar_id, job_id, content_hash, in_doubt), UPDATE (in_doubt) ON calendar_sync.pushed_event
     TO calendar_sync_web;
 GRANT SELECT (tenant_id, job_id, cancelled, ends_at) ON calendar_sync.job TO calendar_sync_web;
-GRANT SELECT ON calendar_sync.lane_due, calendar_sync.schema_migration TO calendar_sync_web;
+GRANT SELECT ON calendar_sync.lane_due, calendar_sync.job_problem, calendar_sync.schema_migration TO calendar_sync_web;
+-- A test push goes through the outbox, like a job; no job of its own making does.
+GRANT SELECT, INSERT, UPDATE (failure) ON calendar_sync.test_push TO calendar_sync_web;
+GRANT EXECUTE ON FUNCTION calendar_sync.enqueue_test_push(uuid) TO calendar_sync_web;
+GRANT SELECT, INSERT, UPDATE (taken_at, outcome) ON calendar_sync.consent_attempt TO calendar_sync_web;
+GRANT SELECT, INSERT, UPDATE ON calendar_sync.rate_limit TO calendar_sync_web;

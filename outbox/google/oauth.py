@@ -6,6 +6,7 @@ raise when a user ticks fewer boxes than we offered.
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,8 @@ class RevokeAnswer(Enum):
     """How a revocation ended."""
 
     REVOKED = "revoked"
-    """Gone now, or gone before."""
+    ENDED = "ended"
+    """It was gone before."""
     REFUSED = "refused"
     """Google will not, however often it is asked."""
     UNAVAILABLE = "unavailable"
@@ -81,6 +83,8 @@ _REFUSED: Mapping[str, Literal["revoked", "blocked_by_admin"]] = {
     "unauthorized_client": "revoked",  # the token belongs to another client id, as after a move
     "admin_policy_enforced": "blocked_by_admin",
 }
+
+_ERROR_CODE = re.compile(r"[a-z_]{1,64}")
 
 _OURS = frozenset(
     {
@@ -102,11 +106,11 @@ def read_token_answer(status: int, body: bytes) -> TokenAnswer:
     payload = _object(body)
     if status == 200:
         return _read_tokens(payload)
-    error = _word(payload.get("error"))
+    error = _error_code(payload.get("error"))
     if status == 429 or not 400 <= status < 500:
         return TokenServerUnavailable(f"HTTP {status}")
     if error in _REFUSED:
-        return GrantRefused(_REFUSED[error], error, _word(payload.get("error_subtype")))
+        return GrantRefused(_REFUSED[error], error, _error_code(payload.get("error_subtype")))
     if error in _OURS:
         return ClientMisconfigured(error)
     return TokenServerUnavailable(f"HTTP {status} {error}".rstrip())
@@ -114,8 +118,10 @@ def read_token_answer(status: int, body: bytes) -> TokenAnswer:
 
 def read_revoke_answer(status: int, body: bytes) -> RevokeAnswer:
     """Say what an answer of the revoke endpoint means."""
-    if status == 200 or (status == 400 and _object(body).get("error") == "invalid_token"):
+    if status == 200:
         return RevokeAnswer.REVOKED
+    if status == 400 and _object(body).get("error") == "invalid_token":
+        return RevokeAnswer.ENDED
     return RevokeAnswer.REFUSED if 400 <= status < 500 and status not in (408, 429) else RevokeAnswer.UNAVAILABLE
 
 
@@ -154,8 +160,8 @@ class GoogleOAuth:
     ) -> str:
         """The consent page's address. `code_challenge`: PKCE, S256 of the verifier.
 
-        Consent is always asked for, because only then does Google give a refresh token. Grants of other clients are
-        not mixed in.
+        Consent is always asked for, because only then does Google give a refresh token. Without a hint the user chooses
+        among his accounts, also where he is signed in to one alone. Grants of other clients are not mixed in.
         """
         endpoint = urlsplit(self._authorize_url)
         with OAuth2Session(self._client_id, redirect_uri=self._redirect_uri, scope=list(scopes)) as session:
@@ -164,7 +170,7 @@ class GoogleOAuth:
                 endpoint._replace(scheme="https").geturl(),
                 state=state,
                 access_type="offline",
-                prompt="consent",
+                prompt="consent" if login_hint else "select_account consent",
                 code_challenge=code_challenge,
                 code_challenge_method="S256",
                 login_hint=login_hint,
@@ -230,7 +236,12 @@ class GoogleOAuth:
             body=urlencode(form).encode(),
             deadline=monotonic() + self._request_timeout,
         )
-        return reply.status, reply.body
+        # Nothing of a refusal may repeat to a log what we sent, whoever wrote the refusal.
+        body = reply.body
+        if reply.status >= 300:
+            for value in form.values():
+                body = body.replace(value.encode(), b"[secret]")
+        return reply.status, body
 
 
 def _read_tokens(payload: Mapping[str, Any]) -> TokenAnswer:
@@ -242,6 +253,11 @@ def _read_tokens(payload: Mapping[str, Any]) -> TokenAnswer:
         return TokenServerUnavailable("a success without expires_in")
     scopes = frozenset(scope.split()) if isinstance(scope, str) else frozenset()
     return Tokens(access_token, refresh_token or None, float(expires_in), scopes)
+
+
+def _error_code(value: Any) -> str:
+    """An error code as OAuth spells them, or ""; nothing else of an answer is repeated to anybody."""
+    return value if isinstance(value, str) and _ERROR_CODE.fullmatch(value) else ""
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

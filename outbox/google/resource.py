@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from outbox.event import CalendarEvent
@@ -94,6 +94,16 @@ def content_hash(body: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(_canonical({name: body[name] for name in body if name != "id"})).digest()
 
 
+def differing_fields(body: Mapping[str, Any], resource: Mapping[str, Any]) -> list[str]:
+    """The names of our fields that an event as Google answered it does not show as we wrote them.
+
+    Times are compared as instants, because Google may answer them in the calendar's own zone.
+    """
+    shown = {**resource, "location": resource.get("location", ""), "description": resource.get("description", "")}
+    different = [name for name in ("status", "summary", "description", "location") if shown.get(name) != body.get(name)]
+    return different + [name for name in ("start", "end") if _instant(shown.get(name)) != _instant(body.get(name))]
+
+
 def event_id(tenant_id: str, calendar_id: str, job_id: str, generation: int) -> str:
     """The id we choose for a job's event in a calendar: 32 characters of base32hex, as Google wants them.
 
@@ -106,6 +116,15 @@ def event_id(tenant_id: str, calendar_id: str, job_id: str, generation: int) -> 
 def tenant_mark(tenant_id: str) -> str:
     """The tenant in an event's private extended properties: enough to tell tenants apart, without naming them."""
     return hashlib.sha256(tenant_id.encode()).hexdigest()[:16]
+
+
+def _instant(value: object) -> datetime | str | None:
+    """What an event's start or end says: an instant, a day, or nothing that could be read."""
+    time = _object(value)
+    try:
+        return datetime.fromisoformat(str(time["dateTime"])) if "dateTime" in time else time.get("date")
+    except ValueError:
+        return None
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 -- Purpose: fill a calendar: every job of the tenant whose event is not over yet becomes pending on it, at once; and so does
--- every job of which it may show an event from before, because changes made meanwhile left no mark there.
+-- every job of which it may show an event from before, because changes made meanwhile left no mark there;
+-- and those under way, whose push may have begun before.
 -- Index: job_upcoming, pushed_event_pkey, pending_push_pkey. In key order, so that two writers cannot wait for each other.
 INSERT INTO calendar_sync.pending_push AS pending (tenant_id, calendar_id, job_id, first_marked_at, due_at)
 SELECT %(tenant_id)s, %(calendar_id)s, job_id, calendar_sync.now(), calendar_sync.now()
@@ -11,6 +12,8 @@ FROM (
     SELECT job_id
     FROM calendar_sync.pushed_event
     WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s AND (content_hash IS NOT NULL OR in_doubt)
+    UNION
+    SELECT job_id FROM calendar_sync.pending_push WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s
 ) AS to_look_at
 ORDER BY job_id
 ON CONFLICT (tenant_id, calendar_id, job_id) DO UPDATE

@@ -1,5 +1,5 @@
 -- Purpose: end the lease and set when the lane is due next, from a snapshot taken after the lane was held.
--- Index: lane_pkey, pending_push_due, calendar_connection_calendar. Nothing due, or nobody who could push it: due_at becomes NULL.
+-- Index: lane_pkey, pending_push_due, those of calendar_writer. Nothing due, or nobody who could push it: due_at becomes NULL.
 -- Whatever still waits, the lane goes behind those that have been due until now: a long backlog takes turns. It rests longer if the
 -- push was in vain, or if everybody who could push has been asked to wait; whether somebody else has joined is read here, not remembered.
 WITH rest AS (
@@ -7,8 +7,9 @@ WITH rest AS (
         calendar_sync.now() + make_interval(secs => %(rest_seconds)s::float8),
         CASE WHEN bool_and(coalesce(cooling_until > calendar_sync.now(), false)) THEN min(cooling_until) END
     ) AS ends_at
-    FROM calendar_sync.calendar_connection
-    WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s AND state = 'active' AND NOT paused
+    FROM calendar_sync.calendar_writer AS writer
+    JOIN calendar_sync.calendar_connection USING (connection_id)
+    WHERE writer.tenant_id = %(tenant_id)s AND writer.calendar_id = %(calendar_id)s
 )
 UPDATE calendar_sync.lane
 SET lease_token = NULL,

@@ -1,17 +1,21 @@
--- Purpose: mark changed jobs as pending on every calendar that somebody of their tenant has chosen; a mark already there
+-- Purpose: mark changed jobs as pending on every calendar that somebody of their tenant has chosen, or is leaving for one that is not filled yet; a mark already there
 -- gets a new generation, so that a push under way cannot take it for answered. One that waits to be retried starts afresh.
--- Index: calendar_connection_calendar, pending_push_pkey. In key order, so that two relays cannot wait for each other.
+-- Index: calendar_connection_calendar, departure_pkey, pending_push_pkey. In key order, so that two relays cannot wait for each other.
 -- Every calendar, whatever its filter: whether the job was wanted there before is the pusher's to know.
 INSERT INTO calendar_sync.pending_push AS pending (tenant_id, calendar_id, job_id, first_marked_at, due_at)
 SELECT chosen.tenant_id, chosen.calendar_id, changed.job_id, calendar_sync.now(),
        calendar_sync.now() + make_interval(secs => %(quiet_seconds)s)
 FROM unnest(%(tenant_ids)s::text[], %(job_ids)s::text[]) AS changed (tenant_id, job_id)
 JOIN (
-    SELECT DISTINCT tenant_id, calendar_id
+    SELECT tenant_id, calendar_id
     FROM calendar_sync.calendar_connection
     WHERE tenant_id = ANY (%(tenant_ids)s::text[])
       AND calendar_id IS NOT NULL
-      AND state <> 'not_connected'
+      AND state NOT IN ('not_connected', 'disconnecting')
+    UNION
+    SELECT tenant_id, calendar_id
+    FROM calendar_sync.departure
+    WHERE tenant_id = ANY (%(tenant_ids)s::text[]) AND emptying_since IS NULL
 ) AS chosen ON chosen.tenant_id = changed.tenant_id
 ORDER BY chosen.tenant_id, chosen.calendar_id, changed.job_id
 ON CONFLICT (tenant_id, calendar_id, job_id) DO UPDATE

@@ -3,21 +3,27 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from contextlib import ExitStack, closing
+from types import TracebackType
+from typing import Any, Self
 from uuid import uuid4
 
 import psycopg
 import pytest
+from falcon.testing import TestClient
 from psycopg.types.json import Jsonb
 
 from outbox.audit import Audit
-from outbox.connections import User
 from outbox.database import open_pool
 from outbox.janitor import Janitor
 from outbox.runtime import Daemon
 from outbox.status import read_status
+from outbox.user import User
+from web.app import create_app
+from web.demo.consent import Caller, Reply, connect_person
 from web.demo.mishaps import read_calendar
-from web.demo.stage import Person, Stage
+from web.demo.people import Person
+from web.demo.stage import Stage
 from web.sandbox.server import SandboxServer
 from web.sandbox.specs import AccountSpec, CalendarSpec, FaultSpec
 
@@ -36,8 +42,32 @@ def job(number: str = "J-1", **changes: Any) -> dict[str, Any]:
     return {"schema_version": 1, "job_number": number, "timezone": "America/Chicago", "legs": [leg], **changes}
 
 
+class InProcess:
+    """The web app in this process, as a caller reaches it; put together when it is first asked, closed with `close`."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._client: TestClient | None = None
+        self._open = ExitStack()
+
+    def __call__(self, method: str, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+        """Ask, as `web.demo.consent.Http` says."""
+        if self._client is None:
+            self._client = TestClient(self._open.enter_context(closing(create_app(self._stage.web_settings))))
+        path, _, query = target.partition("?")
+        answer = self._client.simulate_request(
+            method, path, query_string=query, headers=dict(headers), body=body or None
+        )
+        cookies = {name: cookie.value for name, cookie in answer.cookies.items()}
+        return Reply(answer.status_code, answer.content, answer.headers.get("location", ""), cookies)
+
+    def close(self) -> None:
+        """Close the app if there is one."""
+        self._open.close()
+
+
 class World:
-    """One test's database, engine and users. Debounce is off unless `settings` says otherwise."""
+    """One test's database, engine and users. Debounce is off unless `settings` says otherwise. A context manager."""
 
     def __init__(self, database_url: str, google: SandboxServer, settings: Mapping[str, str]) -> None:
         self.google = google
@@ -46,7 +76,20 @@ class World:
         defaults = {"PUSH_DEBOUNCE_SECONDS": "0", "PUSH_MAX_WAIT_SECONDS": "0", "PUSH_CONCURRENCY": "4"}
         self.stage = Stage(database_url, google, {**defaults, **settings})
         self.stop = threading.Event()
+        self.web = InProcess(self.stage)
         self._put_clock_in_our_hands()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.web.close()
+
+    def caller(self, name: str, *, tenant: str | None = None) -> Caller:
+        """User `name` of the tenant, signed in to the web app."""
+        return self.stage.caller(self.web, User(tenant or self.tenant, name))
 
     def connect(self, name: str, *, calendar: str | None = None, tenant: str | None = None) -> str:
         """Connect user `name` of the tenant; returns the calendar's id (a new account's own unless named)."""
@@ -55,7 +98,7 @@ class World:
         account = AccountSpec(email=email, calendars=calendars)
         self.google.add_account(account)
         user = User(tenant or self.tenant, name)
-        return self.stage.connect([Person(user, account, calendar)])[user]
+        return connect_person(self.caller(name, tenant=tenant), Person(user, account, calendar))
 
     def commit(self, job_id: str, payload: object, event_type: str = "job.updated", tenant: str | None = None) -> int:
         """Commit one outbox row as any producer would; returns its id."""
@@ -176,13 +219,14 @@ def google(google_process: SandboxServer) -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def make_world(database_url: str, google: SandboxServer) -> Callable[..., World]:
+def make_world(database_url: str, google: SandboxServer) -> Iterator[Callable[..., World]]:
     """Make the test's world with settings of its own."""
+    with ExitStack() as worlds:
 
-    def make(**settings: str) -> World:
-        return World(database_url, google, settings)
+        def make(**settings: str) -> World:
+            return worlds.enter_context(World(database_url, google, settings))
 
-    return make
+        yield make
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 from outbox.access import Access
-from outbox.connections import User, store_grant
 from outbox.crypto import TokenCipher
-from outbox.database import open_pool
 from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer
@@ -19,6 +18,8 @@ from outbox.push import LanePusher
 from outbox.pusher import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from outbox.runtime import oauth_client
 from tests.integration.conftest import Engine, World
+from web.api.paths import API
+from web.demo.consent import give_consent
 from web.sandbox.specs import AccountSpec, CalendarSpec
 
 Interruption = Callable[[], object]
@@ -73,11 +74,15 @@ def connection(world: World, name: str, *columns: str) -> tuple[Any, ...]:
 
 def grant(world: World, name: str, email: str) -> str:
     """Have a user go through consent with this Google account; returns the connection's state."""
-    oauth = oauth_client(world.stage.settings, world.stop)
-    tokens = world.stage._consent(oauth, email)
-    oauth.close()
-    with open_pool(world.database_url, size=1) as pool:
-        return store_grant(pool, cipher_of(world), User(world.tenant, name), world.stage._account(tokens), tokens)
+    caller = world.caller(name)
+    location = give_consent(caller, email)
+    assert ("connected", "1") in parse_qsl(urlsplit(location).query), location
+    return str(caller.ask("GET", API)["state"])
+
+
+def choose(world: World, name: str, calendar: str) -> None:
+    """Have a user choose a calendar of his list, in the web app."""
+    assert world.caller(name).ask("PATCH", API, {"calendar_id": calendar})["calendar_id"] == calendar
 
 
 def reconnect(world: World, name: str) -> str:

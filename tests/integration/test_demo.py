@@ -119,7 +119,7 @@ def wait_until_gone(seen: set[Process], mark: str) -> None:
 
 def assert_all_parts_were_there(seen: set[Process]) -> None:
     commands = [one.command for one in seen]
-    for part in ("postgres -D", "web.sandbox", "daemon.py run"):
+    for part in ("postgres -D", "web.sandbox", "web.demo.app", "daemon.py run"):
         assert any(part in command for command in commands), part
 
 
@@ -162,6 +162,29 @@ def test_ended_in_the_middle_it_leaves_nothing_running(number: signal.Signals) -
         out, _ = running.communicate(timeout=LIMIT)
     assert running.returncode == (-signal.SIGKILL if number is signal.SIGKILL else 1)
     assert out == ""
+    assert_all_parts_were_there(seen)
+    wait_until_gone(seen, mark)
+
+
+@needs_proc
+def test_it_stays_with_a_sign_in_page_until_it_is_interrupted() -> None:
+    with demo() as (running, mark):
+        assert running.stdout is not None
+        said = ""
+        while "Ctrl-C ends everything." not in said:
+            line = running.stdout.readline()
+            assert line, said
+            said += line
+        seen = descendants(running.pid)
+        addresses = re.findall(r"http://127\.0\.0\.1:\d+/", said)
+        pages = [requests.get(address, timeout=30).text for address in addresses]
+        os.kill(running.pid, signal.SIGINT)
+        running.communicate(timeout=LIMIT)
+    assert "Every calendar is right." in said
+    assert "Sign in as a sample user" in pages[0]
+    assert "Sandbox, a stand-in for Google" in pages[1]
+    assert said.index(addresses[0]) < said.index(addresses[1]) < said.index("psql")
+    assert running.returncode == 0
     assert_all_parts_were_there(seen)
     wait_until_gone(seen, mark)
 

@@ -5,14 +5,14 @@ import secrets
 
 import psycopg
 import pytest
-from psycopg_pool import ConnectionPool
 
-from outbox.connections import Account, User, choose_calendar, store_grant
+from outbox.connections import Account, ChosenCalendar, change_preferences, store_grant
 from outbox.crypto import TokenCipher, generate_key
 from outbox.database import open_pool
 from outbox.google.oauth import Tokens
 from outbox.lane import Lease, Settlement
 from outbox.relay import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
+from outbox.user import User
 from tests.integration.conftest import World, job
 from web.sandbox.specs import AccountSpec
 
@@ -204,17 +204,15 @@ def test_a_job_cancelled_between_a_grant_and_its_calendar_leaves_no_event(world:
         world.commit("job_1", {}, "job.cancelled")
         world.sync()
         assert world.titles(shared, email) == ["J-1 · Dallas → Memphis"]
-        choose_calendar(pool, user, calendar_id=shared, calendar_name="Shared")
+        change_preferences(pool, user, calendar=ChosenCalendar(shared, "Shared"))
     world.sync()
     assert world.titles(shared, email) == []
 
 
 @pytest.mark.parametrize("alias", ["primary", "", ".", ".."])
-def test_an_alias_is_never_stored_as_a_calendar(world: World, alias: str) -> None:
-    user = User(world.tenant, "u_ana")
-    pool: ConnectionPool[psycopg.Connection[tuple[object, ...]]]
-    with open_pool(world.database_url, size=1) as pool, pytest.raises(ValueError, match="no real id"):
-        choose_calendar(pool, user, calendar_id=alias, calendar_name="")
+def test_an_alias_is_never_stored_as_a_calendar(alias: str) -> None:
+    with pytest.raises(ValueError, match="no real id"):
+        ChosenCalendar(alias, "")
 
 
 def test_a_spent_id_gives_way_to_the_next_after_a_minute(world: World) -> None:
@@ -353,7 +351,7 @@ def test_connecting_and_choosing_take_no_more_than_the_web_apps_role(world: Worl
     with open_pool(url, size=1) as pool:
         for _ in range(2):
             store_grant(pool, cipher, user, Account(email, email), Tokens(token, "1//unused", 3600.0, frozenset()))
-        choose_calendar(pool, user, calendar_id=email, calendar_name="Mine")
+        change_preferences(pool, user, calendar=ChosenCalendar(email, "Mine"))
     world.sync()
     assert world.titles(email) == ["J-1 · Dallas → Memphis"]
     world.execute("DROP ROLE web_login_of_a_test")

@@ -6,10 +6,11 @@ import psycopg
 import pytest
 
 from outbox import enqueue_job_event
-from outbox.connections import User, choose_calendar
+from outbox.connections import ChosenCalendar, change_preferences
 from outbox.database import open_pool
 from outbox.lane import LaneStore, Settlement, Undone
 from outbox.relay import replay_rejected
+from outbox.user import User
 from tests.integration.conftest import World, job
 from tests.integration.interleaving import Paused, Pool, background, relay_batch, waiting
 from tests.integration.steps import InterruptedGoogle, grant, lane_pusher, lease_one, pending
@@ -116,7 +117,7 @@ def choosing(world: World) -> tuple[str, Any]:
     assert grant(world, "u_bo", email) == "choose_calendar"
 
     def choose(pool: Pool) -> None:
-        choose_calendar(pool, User(world.tenant, "u_bo"), calendar_id=email, calendar_name="Mine")
+        change_preferences(pool, User(world.tenant, "u_bo"), calendar=ChosenCalendar(email, "Mine"))
 
     return email, choose
 
@@ -132,7 +133,7 @@ def test_a_calendar_chosen_while_a_relay_is_under_way_gets_the_relays_jobs(world
     assert world.titles(calendar) == [title("J-1")]
 
 
-@pytest.mark.parametrize("at", ["connection/choose_calendar", "connection/mark_upcoming", "lane/lock_lanes"])
+@pytest.mark.parametrize("at", ["connection/take_calendar", "connection/mark_upcoming", "lane/lock_lanes"])
 def test_a_relay_begun_while_a_calendar_is_chosen_marks_its_jobs_there(world: World, at: str) -> None:
     calendar, choose = choosing(world)
     world.commit("job_1", job("J-1"))

@@ -1,8 +1,10 @@
 """Each role can do what its part needs, and nothing that is another's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -23,6 +25,102 @@ INSERT = """
 """
 
 Connection = psycopg.Connection[tuple[object, ...]]
+
+
+ALL: Literal["all"] = "all"
+
+Rights = Mapping[str, Mapping[str, frozenset[str] | Literal["all"]]]
+"""By table and privilege the columns that it covers; DELETE and the like cover all."""
+
+
+def only(*columns: str) -> frozenset[str]:
+    return frozenset(columns)
+
+
+DAEMON_MAY: Rights = {
+    "abandoned_grant": {"SELECT": ALL, "DELETE": ALL},
+    "calendar_connection": {
+        "SELECT": ALL,
+        "UPDATE": only(
+            "state",
+            "reconnect_reason",
+            "cannot_empty",
+            "refresh_token",
+            "access_token",
+            "access_token_expires_at",
+            "cooling_until",
+        ),
+    },
+    "calendar_writer": {"SELECT": ALL},
+    "consent_attempt": {"SELECT": only("state_hash", "expires_at"), "DELETE": ALL},
+    "departure": {"SELECT": ALL, "UPDATE": only("emptying_since", "lost"), "DELETE": ALL},
+    "job": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "job_problem": {},
+    "lane": {"SELECT": ALL, "UPDATE": ALL},
+    "lane_due": {"SELECT": ALL},
+    "outbox": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "pending_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "pushed_event": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "rate_limit": {"SELECT": only("bucket", "refilled_at"), "DELETE": ALL},
+    "rejected_event": {"SELECT": ALL, "INSERT": ALL, "DELETE": ALL},
+    "retired_event": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "schema_migration": {"SELECT": ALL},
+    "test_push": {
+        "SELECT": ALL,
+        "UPDATE": only("picked_up_at", "access_at", "written_at", "read_back_at", "removed_at", "failure"),
+        "DELETE": ALL,
+    },
+}
+
+WEB_MAY: Rights = {
+    "abandoned_grant": {"INSERT": only("tenant_id", "user_id", "account_id", "refresh_token")},
+    "calendar_connection": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
+    "calendar_writer": {"SELECT": ALL},
+    "consent_attempt": {"SELECT": ALL, "INSERT": ALL, "UPDATE": only("taken_at", "outcome")},
+    "departure": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "job": {"SELECT": only("tenant_id", "job_id", "cancelled", "ends_at")},
+    "job_problem": {"SELECT": ALL},
+    "lane": {
+        "SELECT": ALL,
+        "INSERT": only("tenant_id", "calendar_id"),
+        "UPDATE": only("due_at", "not_before", "failures"),
+    },
+    "lane_due": {"SELECT": ALL},
+    "outbox": {},
+    "pending_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "pushed_event": {
+        "SELECT": only("tenant_id", "calendar_id", "job_id", "content_hash", "in_doubt"),
+        "UPDATE": only("in_doubt"),
+    },
+    "rate_limit": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
+    "rejected_event": {},
+    "retired_event": {},
+    "schema_migration": {"SELECT": ALL},
+    "test_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": only("failure")},
+}
+
+PRODUCER_MAY: Rights = {
+    **{table: {} for table in DAEMON_MAY},
+    "outbox": {"INSERT": only("tenant_id", "job_id", "event_type", "payload")},
+}
+
+MAY: Mapping[str, Rights] = {"producer": PRODUCER_MAY, "daemon": DAEMON_MAY, "web": WEB_MAY}
+"""What each role needs, thought about table by table: one that is not here fails until somebody has."""
+
+MAY_CALL: Mapping[str, set[str]] = {
+    "producer": {"notify_outbox"},
+    "daemon": {"now", "notify_outbox", "clear_grant"},
+    "web": {"now", "clear_grant", "enqueue_test_push"},
+}
+
+MAY_DRAW_FROM: Mapping[str, set[str]] = {
+    "producer": set(),
+    "daemon": {"mark_generation"},
+    "web": {"mark_generation"},
+}
+
+OF_COLUMNS = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
+OF_TABLES = ("DELETE", "TRUNCATE", "TRIGGER")
 
 
 @pytest.fixture
@@ -237,3 +335,237 @@ def test_two_databases_of_a_new_server_are_given_roles_at_the_same_time() -> Non
             )
             slow.commit()
             assert waiting.result(30).startswith("postgresql://calendar_sync_demo_daemon@")
+
+
+def rights(owner: Connection, role: str) -> Rights:
+    """What a role can do to each table and view of the schema."""
+    found: dict[str, dict[str, frozenset[str] | Literal["all"]]] = {}
+    columns: dict[tuple[str, str], set[str]] = {}
+    every: dict[str, set[str]] = {}
+    for table, column, privilege, granted in owner.execute(
+        "SELECT relname, attname, privilege, has_column_privilege(%s, pg_class.oid, attnum, privilege)"
+        " FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped,"
+        " unnest(%s::text[]) AS privilege"
+        " WHERE relnamespace = 'calendar_sync'::regnamespace AND relkind NOT IN ('S', 'i', 'I', 'c')",
+        [role, list(OF_COLUMNS)],
+    ):
+        found.setdefault(str(table), {})
+        every.setdefault(str(table), set()).add(str(column))
+        if granted:
+            columns.setdefault((str(table), str(privilege)), set()).add(str(column))
+    for (table, privilege), covered in columns.items():
+        found[table][privilege] = ALL if covered == every[table] else frozenset(covered)
+    for table, privilege in owner.execute(
+        "SELECT relname, privilege FROM pg_class, unnest(%s::text[]) AS privilege"
+        " WHERE relnamespace = 'calendar_sync'::regnamespace AND relkind NOT IN ('S', 'i', 'I', 'c')"
+        " AND has_table_privilege(%s, pg_class.oid, privilege)",
+        [list(OF_TABLES), role],
+    ):
+        found[str(table)][str(privilege)] = ALL
+    return found
+
+
+def callable_by(owner: Connection, role: str) -> set[str]:
+    rows = owner.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'calendar_sync'::regnamespace"
+        " AND has_function_privilege(%s, oid, 'EXECUTE')",
+        [role],
+    )
+    return {str(name) for (name,) in rows}
+
+
+def sequences_of(owner: Connection, role: str) -> set[str]:
+    rows = owner.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'calendar_sync'::regnamespace"
+        " AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(%s, oid, 'USAGE, SELECT, UPDATE') END",
+        [role],
+    )
+    return {str(name) for (name,) in rows}
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_may_do_what_it_needs_and_nothing_else(owner: Connection, role: str) -> None:
+    name = f"calendar_sync_{role}"
+    found = rights(owner, name)
+    for table, of_table in found.items():
+        assert table in MAY[role], f"what does the {role} need of {table}?"
+        assert of_table == MAY[role][table], table
+    assert found.keys() == MAY[role].keys()
+    assert callable_by(owner, name) == MAY_CALL[role]
+    assert sequences_of(owner, name) == MAY_DRAW_FROM[role]
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_may_hand_nothing_on_and_has_nothing_from_another_role(owner: Connection, role: str) -> None:
+    name = f"calendar_sync_{role}"
+    assert owner.execute("SELECT FROM pg_auth_members WHERE member = %s::regrole", [name]).fetchall() == []
+    grantable = owner.execute(
+        "SELECT relname FROM pg_class, aclexplode(relacl) WHERE grantee = %(role)s::regrole AND is_grantable"
+        " UNION ALL SELECT proname FROM pg_proc, aclexplode(proacl) WHERE grantee = %(role)s::regrole AND is_grantable"
+        " UNION ALL SELECT attname FROM pg_attribute, aclexplode(attacl)"
+        " WHERE grantee = %(role)s::regrole AND is_grantable",
+        {"role": name},
+    ).fetchall()
+    assert grantable == []
+    assert owner.execute("SELECT has_schema_privilege(%s, 'calendar_sync', 'CREATE')", [name]).fetchone() == (False,)
+
+
+def test_the_public_may_do_nothing_even_before_there_are_roles(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as fresh:
+        assert fresh.execute("SELECT has_schema_privilege('public', 'calendar_sync', 'USAGE, CREATE')").fetchone() == (
+            False,
+        )
+        assert not any(rights(fresh, "public").values())
+        assert not callable_by(fresh, "public") & {"clear_grant", "enqueue_test_push"}
+        assert sequences_of(fresh, "public") == set()
+
+
+def test_the_public_may_call_nothing_once_there_are_roles(owner: Connection) -> None:
+    # A function without an entry in its list may be called by everybody, so the list alone does not tell.
+    assert callable_by(owner, "public") == set()
+    assert not any(rights(owner, "public").values())
+
+
+def test_what_runs_with_the_owners_rights_is_known_and_looks_names_up_where_nobody_else_writes(
+    owner: Connection,
+) -> None:
+    rows = owner.execute(
+        "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'calendar_sync'::regnamespace AND prosecdef"
+    ).fetchall()
+    assert {str(name) for name, _ in rows} == {"clear_grant", "enqueue_test_push"}
+    assert all(settings == ["search_path=pg_catalog, pg_temp"] for _, settings in rows)
+
+
+def test_the_daemon_reads_no_verifier_and_nothing_else_of_a_consent(owner: Connection) -> None:
+    owner.execute(
+        "INSERT INTO calendar_sync.consent_attempt"
+        " (state_hash, tenant_id, user_id, browser_hash, code_verifier, return_to, expires_at)"
+        " VALUES ('s', 'acme', 'u', 'b', 'v', '/', calendar_sync.now())"
+    )
+    columns = names(
+        owner,
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'calendar_sync.consent_attempt'::regclass AND attnum > 0",
+    )
+    daemon = become(owner, "daemon")
+    for column in set(columns) - {"state_hash", "expires_at"}:
+        refused(daemon, f"SELECT {column} FROM calendar_sync.consent_attempt")
+        refused(daemon, f"SELECT FROM calendar_sync.consent_attempt WHERE {column} IS NULL")
+        refused(daemon, f"DELETE FROM calendar_sync.consent_attempt RETURNING {column}")
+    refused(daemon, "SELECT attempt FROM calendar_sync.consent_attempt AS attempt")
+    refused(daemon, "COPY calendar_sync.consent_attempt TO STDOUT")
+    daemon.execute("DELETE FROM calendar_sync.consent_attempt WHERE expires_at <= calendar_sync.now()")
+
+
+def test_the_web_app_changes_nothing_of_a_consent_but_that_it_ended(owner: Connection) -> None:
+    web = become(owner, "web")
+    for column in ("state_hash", "tenant_id", "user_id", "browser_hash", "code_verifier", "return_to", "expires_at"):
+        refused(web, f"UPDATE calendar_sync.consent_attempt SET {column} = {column}")
+    refused(web, "DELETE FROM calendar_sync.consent_attempt")
+    refused(web, "DELETE FROM calendar_sync.calendar_connection")
+    refused(web, "DELETE FROM calendar_sync.test_push")
+
+
+def add_test_push(connection: Connection, tenant_id: str = "acme", job_id: str | None = None) -> str:
+    test_push_id = str(uuid4())
+    connection.execute(
+        "INSERT INTO calendar_sync.test_push (test_push_id, tenant_id, user_id, calendar_id, job_id)"
+        " VALUES (%s, %s, 'u', 'c', %s)",
+        [test_push_id, tenant_id, job_id or f"calendar-sync-test:{test_push_id}"],
+    )
+    return test_push_id
+
+
+def outbox(owner: Connection) -> list[tuple[object, ...]]:
+    owner.execute("RESET ROLE")
+    return owner.execute("SELECT tenant_id, job_id, event_type, payload FROM calendar_sync.outbox").fetchall()
+
+
+def test_the_web_app_puts_test_pushes_into_the_outbox_and_no_job(owner: Connection) -> None:
+    web = become(owner, "web")
+    # A view, a table or an operator of the caller's own is not looked at.
+    web.execute("CREATE TEMPORARY TABLE test_push (test_push_id uuid, tenant_id text, job_id text)")
+    web.execute("CREATE TEMPORARY TABLE outbox (LIKE pg_temp.test_push)")
+    web.execute("SET search_path = pg_temp, calendar_sync")
+    known, unknown = add_test_push(web), uuid4()
+    web.execute("INSERT INTO pg_temp.test_push VALUES (%s, 'acme', 'job_1')", [unknown])
+    web.execute("SELECT calendar_sync.enqueue_test_push(%s)", [known])
+    web.execute("SELECT calendar_sync.enqueue_test_push(%s)", [unknown])
+    web.execute("SELECT calendar_sync.enqueue_test_push(NULL)")
+    assert outbox(owner) == [("acme", f"calendar-sync-test:{known}", "job.updated", {})]
+
+
+@pytest.mark.parametrize("job_id", ["job_1", "calendar-sync-test:", f"calendar-sync-test:{UUID(int=1)}"])
+def test_a_test_push_cannot_be_named_like_a_job_or_like_another_one(owner: Connection, job_id: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        add_test_push(become(owner, "web"), job_id=job_id)
+
+
+def test_a_test_push_on_record_is_not_moved_by_the_web_app(owner: Connection) -> None:
+    web = become(owner, "web")
+    add_test_push(web)
+    for column in ("tenant_id", "user_id", "calendar_id", "job_id", "written_at", "removed_at"):
+        refused(web, f"UPDATE calendar_sync.test_push SET {column} = {column}")
+
+
+def connections(owner: Connection) -> dict[object, tuple[object, ...]]:
+    owner.execute("RESET ROLE")
+    rows = owner.execute(
+        "SELECT user_id, connection_id, state, grant_version, account_id, calendar_id, refresh_token, access_token,"
+        " revocation, events_left FROM calendar_sync.calendar_connection"
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+def add_connections(owner: Connection) -> dict[object, tuple[object, ...]]:
+    for user in ("u_ana", "u_bo"):
+        owner.execute(
+            "INSERT INTO calendar_sync.calendar_connection"
+            " (tenant_id, user_id, state, grant_version, account_id, calendar_id, refresh_token, access_token)"
+            " VALUES ('acme', %s, 'active', 5, 'a', 'c', 'refresh', 'access')",
+            [user],
+        )
+    return connections(owner)
+
+
+@pytest.mark.parametrize("role", ["daemon", "web"])
+def test_a_grant_is_cleared_only_by_who_knows_which_one_it_is(owner: Connection, role: str) -> None:
+    before = add_connections(owner)
+    of_ana = before["u_ana"][0]
+    for connection_id, grant in ((of_ana, 4), (of_ana, 6), (of_ana, 0), (of_ana, None), (None, 5), (0, 5), (-1, 5)):
+        arguments = [connection_id, grant]
+        cleared = become(owner, role).execute(
+            "SELECT calendar_sync.clear_grant(%s::bigint, %s::bigint, 'revoked', 0)", arguments
+        )
+        assert cleared.fetchone() == (False,)
+        assert connections(owner) == before, arguments
+    cleared = become(owner, role).execute("SELECT calendar_sync.clear_grant(%s::bigint, 5, 'revoked', 3)", [of_ana])
+    assert cleared.fetchone() == (True,)
+    after = connections(owner)
+    assert after["u_ana"] == (of_ana, "not_connected", 6, None, None, None, None, "revoked", 3)
+    assert after["u_bo"] == before["u_bo"]
+    again = become(owner, role).execute("SELECT calendar_sync.clear_grant(%s::bigint, 5, 'dead', 0)", [of_ana])
+    assert again.fetchone() == (False,)
+    assert connections(owner) == after
+
+
+def test_a_grant_cannot_be_cleared_with_a_word_that_means_nothing(owner: Connection) -> None:
+    before = add_connections(owner)
+    for ended in ("pending", "", "revoked'; DROP TABLE calendar_sync.lane; --"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            become(owner, "daemon").execute(
+                "SELECT calendar_sync.clear_grant(%s::bigint, 5, %s, 0)", [before["u_ana"][0], ended]
+            )
+    assert connections(owner) == before
+
+
+def test_the_producer_ends_no_grant_and_starts_no_test(owner: Connection) -> None:
+    producer = become(owner, "producer")
+    refused(producer, "SELECT calendar_sync.clear_grant(1, 1, 'revoked', 0)")
+    refused(producer, f"SELECT calendar_sync.enqueue_test_push('{uuid4()}')")
+
+
+def test_the_daemon_starts_no_test(owner: Connection) -> None:
+    daemon = become(owner, "daemon")
+    refused(daemon, f"SELECT calendar_sync.enqueue_test_push('{uuid4()}')")
+    with pytest.raises(InsufficientPrivilege):
+        add_test_push(daemon)

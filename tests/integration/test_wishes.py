@@ -1,11 +1,7 @@
 """Who wants a job on which calendar decides where it stands, and each user's trouble is his own."""
 
-import pytest
-
-from outbox.connections import NoCalendarToChooseError, User, choose_calendar
-from outbox.database import open_pool
 from tests.integration.conftest import World, job
-from tests.integration.steps import connection, grant, pair, pending, reconnect, revoke, shared_calendar
+from tests.integration.steps import choose, connection, grant, pair, pending, reconnect, revoke, shared_calendar
 from web.sandbox.specs import AccountSpec
 
 TITLE = "J-1 · Dallas → Memphis"
@@ -172,27 +168,23 @@ def test_another_account_has_to_choose_its_calendar_and_leaves_the_first_one_alo
     world.commit("job_1", job())
     world.sync()
     assert (world.calls(first), world.calls(other)) == ([], [])
-    with open_pool(world.database_url, size=1) as pool:
-        choose_calendar(pool, User(world.tenant, "u_ana"), calendar_id=other, calendar_name="Other")
-        with pytest.raises(NoCalendarToChooseError):
-            choose_calendar(pool, User(world.tenant, "u_ana"), calendar_id=first, calendar_name="First")
+    choose(world, "u_ana", other)
     world.sync()
     assert (world.titles(first), world.titles(other)) == ([], [TITLE])
 
 
 def test_a_calendar_chosen_again_shows_what_changed_while_nobody_was_on_it(world: World) -> None:
     first = world.connect("u_ana")
-    user, other = User(world.tenant, "u_ana"), f"other-{first}"
+    other = f"other-{first}"
     world.google.add_account(AccountSpec(email=other))
     for number in (1, 2, 3):
         world.commit(f"job_{number}", job(f"J-{number}"))
     world.sync()
-    with open_pool(world.database_url, size=1) as pool:
-        for calendar in (other, first):
-            assert grant(world, "u_ana", calendar) == "choose_calendar"
-            world.commit("job_1", {}, "job.cancelled")
-            world.commit("job_2", job("J-2b"))
-            world.sync()
-            choose_calendar(pool, user, calendar_id=calendar, calendar_name="Mine")
+    for calendar in (other, first):
+        assert grant(world, "u_ana", calendar) == "choose_calendar"
+        world.commit("job_1", {}, "job.cancelled")
+        world.commit("job_2", job("J-2b"))
+        world.sync()
+        choose(world, "u_ana", calendar)
     world.sync()
     assert world.titles(first) == ["J-2b · Dallas → Memphis", "J-3 · Dallas → Memphis"]

@@ -43,6 +43,15 @@ def alive() -> Iterator[tuple[int, Callable[[], bool]]]:
     os.close(read)
 
 
+def test_the_command_gets_the_descriptors_that_are_meant_for_it_and_holds_them_alone() -> None:
+    read, write = os.pipe()
+    program = f"import os, sys\nos.write({write}, b'mine')\nos.close({write})\n" + FOR_EVER
+    with TetheredProcess(python(program), command_fds=[write]):
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            assert pipe.read() == b"mine"
+
+
 @pytest.mark.parametrize("status", [0, 1, 7])
 def test_the_status_of_the_command_is_handed_on(status: int) -> None:
     with TetheredProcess(python(f"raise SystemExit({status})")) as process:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.event import CalendarEvent
-from outbox.google.resource import content_hash, event_body, event_id, for_insert, for_update, users_fields
+from outbox.google.resource import (
+    content_hash,
+    differing_fields,
+    event_body,
+    event_id,
+    for_insert,
+    for_update,
+    users_fields,
+)
 from outbox.schedule import AllDay, Timed
 
 START = Timed(datetime(2026, 12, 1, 7, tzinfo=timezone(timedelta(hours=-6))), "America/Chicago")
@@ -243,3 +251,24 @@ def test_a_time_is_written_so_that_it_can_be_read_back(moment: Timed) -> None:
     made = body(start=moment)["start"]
     assert datetime.fromisoformat(made["dateTime"]) == moment.at
     assert made["timeZone"] == moment.zone
+
+
+@pytest.mark.parametrize(
+    ("shown", "different"),
+    [
+        ({}, []),
+        ({"colorId": "5", "etag": '"1"', "reminders": {"useDefault": True}}, []),
+        ({"start": {"dateTime": "2026-12-01T13:00:00Z", "timeZone": "UTC"}}, []),
+        ({"start": {"dateTime": "2026-12-01T13:00:01Z"}}, ["start"]),
+        ({"start": {"date": "2026-12-01"}, "end": None}, ["start", "end"]),
+        ({"end": {"dateTime": "no time"}}, ["end"]),
+        ({"summary": "Mine", "status": "cancelled"}, ["status", "summary"]),
+    ],
+)
+def test_an_event_as_google_shows_it_is_held_against_what_we_wrote(shown: dict[str, Any], different: list[str]) -> None:
+    assert differing_fields(body(), {**body(), **shown}) == different
+
+
+def test_google_leaves_out_texts_that_are_empty() -> None:
+    written = body(location=None)
+    assert differing_fields(written, {name: value for name, value in written.items() if name != "location"}) == []

@@ -128,7 +128,7 @@ def test_no_answer_makes_the_reader_fail_or_costs_a_user_his_grant(status: int, 
     [
         (200, b"{}", RevokeAnswer.REVOKED),
         (200, b"", RevokeAnswer.REVOKED),
-        (400, failure("invalid_token"), RevokeAnswer.REVOKED),
+        (400, failure("invalid_token"), RevokeAnswer.ENDED),
         (400, failure("invalid_request"), RevokeAnswer.REFUSED),
         (403, b"<html>", RevokeAnswer.REFUSED),
         (429, b"", RevokeAnswer.UNAVAILABLE),

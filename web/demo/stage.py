@@ -1,66 +1,71 @@
-"""The real parts on one machine: database roles, the sandbox, daemons as processes of their own, connected users."""
+"""The real parts on one machine: database roles, the sandbox, daemons and the web app as processes of their own."""
 
-import base64
-import hashlib
 import os
 import secrets
+import signal
+import socket
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import psycopg
-import requests
 from psycopg import sql
 
-from outbox.connections import Account, User, choose_calendar, store_grant
-from outbox.crypto import TokenCipher, generate_key
-from outbox.database import open_pool
-from outbox.google.oauth import GoogleOAuth, Tokens
+from outbox.crypto import generate_key
 from outbox.migrations import migrate
-from outbox.runtime import oauth_client
 from outbox.settings import Settings
+from outbox.user import User
+from web.api.paths import API
+from web.demo.consent import Caller, Http, connect_person
+from web.demo.people import Person
+from web.demo.roster import Roster, write_roster
+from web.demo.session import session_token
 from web.demo.tether import TetheredProcess
 from web.sandbox.server import SandboxServer
-from web.sandbox.specs import AccountSpec
+from web.settings import WebSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 STOP_GRACE_SECONDS = 40.0
 """What systemd gives the daemon too."""
 
+WEB_STOP_GRACE_SECONDS = 10.0
+"""Nobody waits for an answer any more when the demo ends."""
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """An office user with a Google account, who picks one of its calendars (None: the primary one)."""
-
-    user: User
-    account: AccountSpec
-    calendar_id: str | None = None
+FOREIGN_TO_THE_WEB_APP = frozenset({"CREDENTIALS_DIRECTORY", "GUNICORN_CMD_ARGS", "NOTIFY_SOCKET", "WEB_CONCURRENCY"})
+"""Environment variables meant for whoever started us, which would change what the web app does."""
 
 
 class Stage:
-    """A migrated database and a running sandbox, and what a daemon needs to know of both.
+    """A migrated database and a running sandbox, and what a daemon and the web app need to know of both.
 
     Args:
-        database_url: of a superuser; the daemons log in as a role that has `calendar_sync_daemon` and nothing else.
-        settings: environment variables that differ from the defaults.
+        database_url: of a superuser; the daemons log in as a role that has `calendar_sync_daemon` and nothing else, the
+            web app as one that has `calendar_sync_web` and nothing else.
+        settings: the daemon's environment variables that differ from the defaults.
+        public_base_url: where users reach the web app.
     """
 
-    def __init__(self, database_url: str, sandbox: SandboxServer, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        sandbox: SandboxServer,
+        settings: Mapping[str, str] | None = None,
+        *,
+        public_base_url: str = "http://127.0.0.1",
+    ) -> None:
         self.database_url = database_url
         self.sandbox = sandbox
         migrate(database_url)
         daemon_url = create_roles(database_url)
-        self.environment = {
-            "DATABASE_URL": daemon_url,
+        common = {
             "GOOGLE_OAUTH_CLIENT_ID": "sandbox-client",
             "GOOGLE_OAUTH_CLIENT_SECRET": "sandbox-secret",
-            "GOOGLE_OAUTH_REDIRECT_URI": "http://127.0.0.1/callback",
+            "GOOGLE_OAUTH_REDIRECT_URI": f"{public_base_url}{API}/callback",
             "GOOGLE_AUTHORIZE_URL": sandbox.authorize_url,
             "GOOGLE_TOKEN_URL": sandbox.token_url,
             "GOOGLE_REVOKE_URL": sandbox.revoke_url,
@@ -68,9 +73,17 @@ class Stage:
             "TOKEN_ENCRYPTION_KEYS": f"demo:{generate_key()}",
             "JOB_URL_TEMPLATE": "https://app.example.com/jobs/{job_id}",
             "LOG_FORMAT": "json",
-            **(settings or {}),
         }
-        self.settings = Settings.model_validate({name.lower(): value for name, value in self.environment.items()})
+        self.environment = {**common, "DATABASE_URL": daemon_url, **(settings or {})}
+        self.settings = Settings.model_validate(_lower(self.environment))
+        self._jwt_key = secrets.token_urlsafe(48)
+        self.web_environment = {
+            **common,
+            "DATABASE_URL": login_url(database_url, WEB_LOGIN),
+            "PUBLIC_BASE_URL": public_base_url,
+            "AUTH_JWT_KEY": self._jwt_key,
+        }
+        self.web_settings = WebSettings.model_validate(_lower(self.web_environment))
 
     def start_daemon(self, log: int | IO[str] | None = None) -> TetheredProcess:
         """A daemon as a process of its own, which ends with this one; it logs to `log`, by default nowhere."""
@@ -83,65 +96,72 @@ class Stage:
             stderr=log,
         )
 
-    def connect(self, people: list[Person]) -> dict[User, str]:
+    def start_web(self, listener: socket.socket, roster: Roster, log: int | IO[str] | None = None) -> TetheredProcess:
+        """The web app with the sign-in page as a process of its own, which ends with this one.
+
+        It takes over `listener`, a bound socket whose address is that of `public_base_url`. Whoever connects before the
+        app is ready waits for it.
+        """
+        ours = WebSettings.model_fields.keys()
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name.lower() not in ours and name not in FOREIGN_TO_THE_WEB_APP
+        }
+        listener.listen()
+        process = TetheredProcess(
+            [
+                *(sys.executable, "-m", "gunicorn", "--config", "python:web.gunicorn_conf"),
+                *("--bind", f"fd://{listener.fileno()}", "--workers", "1", "--threads", "8"),
+                "web.demo.app:application",
+            ],
+            stop_signal=signal.SIGINT,
+            grace=WEB_STOP_GRACE_SECONDS,
+            env={**inherited, **self.web_environment, **write_roster(roster)},
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            command_fds=[listener.fileno()],
+        )
+        listener.close()
+        return process
+
+    def caller(self, http: Http, user: User) -> Caller:
+        """This user, signed in, at a machine of their own: the web app counts some requests by address."""
+        first, second, third = sha256(f"{user.tenant_id}/{user.user_id}".encode()).digest()[:3]
+        return Caller(http, session_token(self._jwt_key, user), f"10.{first}.{second}.{third}")
+
+    def connect(self, http: Http, people: Iterable[Person]) -> dict[User, str]:
         """Walk every person through consent and the choice of a calendar; returns the calendars' ids."""
-        stop = threading.Event()
-        oauth = oauth_client(self.settings, stop)
-        cipher = TokenCipher.from_keys(self.settings.token_encryption_keys.get_secret_value())
-        chosen = {}
-        with open_pool(self.database_url, size=1) as pool:
-            for person in people:
-                tokens = self._consent(oauth, person.account.email)
-                store_grant(pool, cipher, person.user, self._account(tokens), tokens)
-                calendar_id = person.calendar_id or person.account.email
-                choose_calendar(pool, person.user, calendar_id=calendar_id, calendar_name=calendar_id)
-                chosen[person.user] = calendar_id
-        oauth.close()
-        return chosen
+        return {person.user: connect_person(self.caller(http, person.user), person) for person in people}
 
-    def _consent(self, oauth: GoogleOAuth, email: str) -> Tokens:
-        """What the user's browser does on Google's pages, and then our exchange of the code."""
-        verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        scopes = self.settings.google_oauth_scopes.split()
-        page = oauth.authorize_url(state, challenge, scopes, login_hint=email)
-        requests.get(page, timeout=30).raise_for_status()
-        consent = requests.post(
-            f"{self.sandbox.authorize_url}/consent",
-            data={"request": urlsplit(page).query, "account": email, "scope": scopes, "decision": "allow"},
-            allow_redirects=False,
-            timeout=30,
-        )
-        answer = parse_qs(urlsplit(consent.headers["Location"]).query)
-        if answer["state"] != [state]:
-            raise RuntimeError("the sandbox answered somebody else's request")
-        tokens = oauth.exchange(answer["code"][0], verifier)
-        if not isinstance(tokens, Tokens):
-            raise RuntimeError(f"the sandbox gave no tokens: {tokens}")
-        return tokens
 
-    def _account(self, tokens: Tokens) -> Account:
-        primary = requests.get(
-            f"{self.sandbox.calendar_url}/users/me/calendarList/primary",
-            headers={"Authorization": f"Bearer {tokens.access_token}"},
-            timeout=30,
-        )
-        primary.raise_for_status()
-        account_id = primary.json()["id"]
-        return Account(account_id, account_id)
+DAEMON_LOGIN, WEB_LOGIN = "calendar_sync_demo_daemon", "calendar_sync_demo_web"
+"""Logins of this machine's servers, each with one of the roles of `sql/roles.sql`."""
 
 
 def create_roles(database_url: str) -> str:
-    """Make the roles of `sql/roles.sql` and a login that may only be a daemon; returns the daemon's URL."""
+    """Make the roles of `sql/roles.sql`, and logins that may only be a daemon or a web app; returns the daemon's."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(7164779126)")
         connection.execute(sql.SQL((ROOT / "sql" / "roles.sql").read_text(encoding="utf-8")))
-        login = sql.Identifier("calendar_sync_demo_daemon")
-        known = connection.execute("SELECT FROM pg_roles WHERE rolname = 'calendar_sync_demo_daemon'").fetchone()
-        if known is None:
+        for login, role in ((DAEMON_LOGIN, "calendar_sync_daemon"), (WEB_LOGIN, "calendar_sync_web")):
+            if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [login]).fetchone() is not None:
+                continue
             # Roles belong to the whole server, and another of its databases may be set up at this very moment.
             with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE calendar_sync_daemon").format(login))
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(login), sql.Identifier(role))
+                )
+    return login_url(database_url, DAEMON_LOGIN)
+
+
+def login_url(database_url: str, login: str) -> str:
+    """The same database for another login."""
     parts = urlsplit(database_url)
     host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"calendar_sync_demo_daemon@{host}").geturl()
+    return parts._replace(netloc=f"{login}@{host}").geturl()
+
+
+def _lower(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in environment.items()}

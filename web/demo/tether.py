@@ -32,7 +32,8 @@ class TetheredProcess:
 
     `pid` is the command's own process id, `supervisor_pid` that of its supervisor. The exit status is the command's;
     one ended by signal N counts as 128 + N. `user` and `group` are numeric ids to run the command as (root only).
-    The supervisor keeps `pass_fds` open as long as the command lives; the command itself does not get them.
+    The supervisor keeps `pass_fds` open as long as the command lives; the command itself does not get them. It gets
+    `command_fds`, under the same numbers.
     Raises OSError if the command cannot be started.
     """
 
@@ -49,12 +50,15 @@ class TetheredProcess:
         stdout: int | IO[str] | None = None,
         stderr: int | IO[str] | None = None,
         pass_fds: Sequence[int] = (),
+        command_fds: Sequence[int] = (),
     ) -> None:
         self._grace = grace
         report_read, report_write = os.pipe()
         options = ["--signal", stop_signal.name, "--grace", str(grace), "--report-fd", str(report_write)]
         if user is not None and group is not None:
             options += ["--user", str(user), "--group", str(group)]
+        for descriptor in command_fds:
+            options += ["--command-fd", str(descriptor)]
         try:
             self._supervisor = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [sys.executable, "-IS", str(Path(__file__).resolve()), *options, "--", *command],
@@ -63,7 +67,7 @@ class TetheredProcess:
                 stderr=stderr,
                 env=env,
                 cwd=cwd,
-                pass_fds=(report_write, *pass_fds),
+                pass_fds=(report_write, *pass_fds, *command_fds),
                 start_new_session=True,
                 text=True,
             )
@@ -125,10 +129,11 @@ def supervise(
     report_fd: int | None,
     user: int | None,
     group: int | None,
+    command_fds: Sequence[int] = (),
 ) -> int:
     """Runs `command` until it ends, standard input closes or SIGTERM arrives; returns its exit status.
 
-    Writes the command's process id and a newline to `report_fd`, then closes it.
+    Writes the command's process id and a newline to `report_fd`, then closes it. The command gets `command_fds`.
     """
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -148,7 +153,11 @@ def supervise(
         group=group,
         extra_groups=[] if user is not None else None,
         process_group=0,
+        pass_fds=command_fds,
     )
+    for descriptor in command_fds:
+        # A socket is closed for its peers only when nobody holds it any more.
+        os.close(descriptor)
     if report_fd is not None:
         # Whoever asked may be gone already; standard input tells that too, and the command must not be left behind.
         with contextlib.suppress(BrokenPipeError), os.fdopen(report_fd, "w") as report:
@@ -183,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report-fd", type=int, help="descriptor to which the command's process id is written")
     parser.add_argument("--user", type=int, help="numeric user id to run the command as")
     parser.add_argument("--group", type=int, help="numeric group id to run the command as")
+    parser.add_argument("--command-fd", type=int, action="append", default=[], help="descriptor the command gets")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     try:
@@ -197,6 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report_fd=options.report_fd,
             user=options.user,
             group=options.group,
+            command_fds=options.command_fd,
         )
     except OSError as error:
         sys.stderr.write(f"tether: cannot start {options.command[0]}: {error.strerror}\n")

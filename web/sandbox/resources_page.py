@@ -9,7 +9,7 @@ from web.sandbox.agenda import agenda
 from web.sandbox.pages import answer_page, render
 from web.sandbox.state import Sandbox
 
-_CONTENT_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_CONTENT_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
 class Page:

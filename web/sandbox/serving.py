@@ -13,8 +13,8 @@ from web.sandbox.app import App, create_app
 from web.sandbox.specs import Config
 from web.sandbox.state import new_sandbox
 
-THREADS = 64
-"""Requests answered at once; a delayed one holds its thread."""
+THREADS = 256
+"""Requests answered at once. A delayed one holds its thread, and goes on holding it when its client has given up."""
 
 _SETTINGS: dict[str, Any] = {
     "workers": 1,

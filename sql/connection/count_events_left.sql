@@ -1,0 +1,23 @@
+-- Purpose: how many events of ours the calendars of a connection may show, the chosen one and those being left, that nobody else of the
+-- tenant keeps up to date.
+-- Index: the unique key (tenant_id, user_id), departure_connection, pushed_event_pkey, calendar_connection_calendar.
+SELECT count(*)
+FROM (
+    SELECT tenant_id, calendar_id
+    FROM calendar_sync.calendar_connection
+    WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
+    UNION
+    SELECT departure.tenant_id, departure.calendar_id
+    FROM calendar_sync.departure
+    JOIN calendar_sync.calendar_connection AS connection USING (connection_id)
+    WHERE connection.tenant_id = %(tenant_id)s AND connection.user_id = %(user_id)s
+) AS used
+JOIN calendar_sync.pushed_event AS pushed USING (tenant_id, calendar_id)
+WHERE (pushed.content_hash IS NOT NULL OR pushed.in_doubt)
+  AND NOT EXISTS (
+      SELECT FROM calendar_sync.calendar_connection AS staying
+      WHERE staying.tenant_id = used.tenant_id
+        AND staying.calendar_id = used.calendar_id
+        AND staying.user_id <> %(user_id)s
+        AND staying.state NOT IN ('not_connected', 'disconnecting')
+  )
