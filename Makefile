@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint screenshots neighbours clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -16,6 +16,15 @@ lint: .venv/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pictures of the walkthrough in docs/, from the real pages; needs Chromium.
+screenshots: .venv/ready
+	@mkdir -p docs/screenshots
+	CALENDAR_SYNC_LEAVE_NOTHING_OUT=1 CALENDAR_SYNC_SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/browser/test_story.py
+
+# Does one user's trouble delay anybody else? Two runs, about eight minutes; docs/neighbours.md explains the figures.
+neighbours: .venv/ready
+	@$(BIN)/python -m tests.bench.neighbours $(ARGS)
 
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
