@@ -163,7 +163,9 @@ def create_database(server_url: str, name: str, *, template: str = "template1") 
     """Creates a database as a copy of `template`, which must have no sessions."""
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(statement)
+        # Of a small database whole files are copied faster than blocks are logged; older servers always do so.
+        strategy = sql.SQL(" STRATEGY FILE_COPY" if admin.info.server_version >= 150000 else "")
+        admin.execute(statement + strategy)
 
 
 def drop_database(server_url: str, name: str) -> None:
