@@ -175,7 +175,7 @@ class LaneStore:
         self._pool = pool
 
     def lease(self, *, limit: int, troubled_limit: int, lease_seconds: float, last_call_ends_by: float) -> list[Lease]:
-        """Lease up to `limit` lanes that are due, of which up to `troubled_limit` were pushed in vain the last time."""
+        """Lease up to `limit` lanes that are due and well, and up to `troubled_limit` whose last push was in vain."""
         with self._pool.connection() as connection:
             rows = connection.execute(
                 statement("push/lease_lanes"),

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import psycopg
@@ -88,8 +88,11 @@ class LanePusher:
         self._job_url_template = job_url_template
         self._stop = stop
 
-    def push(self, lease: Lease) -> Mapping[str, int]:
+    def push(self, lease: Lease, progress: Callable[[], None] = lambda: None) -> Mapping[str, int]:
         """Push what is due on the lane, settle, release; returns how many jobs had which outcome.
+
+        Args:
+            progress: called before each job, to tell a long push from one that waits.
 
         Raises:
             LeaseLostError: the lease ended on the way; nothing more was written, and the next holder looks again.
@@ -113,6 +116,7 @@ class LanePusher:
                     push.settlement.unasked.append(job.due)
                     _undo(push, job.due, wait_seconds=0.0, charged=False)
                 else:
+                    progress()
                     self._push_job(push, dialogue, job, lone=len(jobs) == 1)
         push.settlement.gone_retired_ids = dialogue.gone_retired_ids
         push.settlement.rest_seconds = _rest_after(push)

@@ -12,6 +12,7 @@ from outbox.database import describe
 from outbox.lane import LaneStore, Lease, LeaseLostError
 from outbox.loops import Loop, jittered
 from outbox.push import LanePusher
+from outbox.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -21,9 +22,6 @@ LEASE_SECONDS = 30.0
 LEASE_MARGIN_SECONDS = 5.0
 """Between the last moment a call may be under way and the end of the lease: time to settle."""
 
-TROUBLED_SHARE = 0.5
-"""Of the slots, for lanes whose last push was in vain: they may hang again for as long as a call takes."""
-
 LEAST_PAUSE_SECONDS = 0.02
 """Between two looks at a lane that is due and that somebody else is just taking."""
 
@@ -32,18 +30,16 @@ POLL_SECONDS = 2.0
 
 
 class Pusher:
-    """Leases lanes and has them pushed by a fixed number of threads."""
+    """Leases lanes and has them pushed by threads: `concurrency` at once, and those that wait too long besides."""
 
     def __init__(self, store: LaneStore, lanes: LanePusher, *, concurrency: int, stop: threading.Event) -> None:
         self._store = store
         self._lanes = lanes
         self._stop = stop
-        self._slots = concurrency
-        self._busy = 0
-        self._busy_in_trouble = 0
-        self._lock = threading.Lock()  # guards both
+        self._slots = Slots(concurrency, time.monotonic)
+        self._lock = threading.Lock()  # guards _slots
         self._idle = threading.Condition(self._lock)
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="push")
+        self._threads = ThreadPoolExecutor(self._slots.most, thread_name_prefix="push")
         self.lost_leases = 0
         self.loop = Loop("pusher", self._round, stop)
 
@@ -51,25 +47,23 @@ class Pusher:
         """Wait for the pushes under way, which end soon once `stop` is set; False if one did not."""
         self._threads.shutdown(wait=False)
         with self._lock:
-            return self._idle.wait_for(lambda: self._busy == 0, timeout)
+            return self._idle.wait_for(lambda: self._slots.idle, timeout)
 
     def drain(self) -> None:
         """Push every lane that is due, in this thread, until none is or `stop` is set."""
-        while not self._stop.is_set() and (leases := self._lease(1, 1)):
+        while not self._stop.is_set() and (leases := self._lease(1, 0) or self._lease(0, 1)):
             self._push(leases[0])
 
     def _round(self) -> float:
         with self._lock:
-            free = self._slots - self._busy
-            free_in_trouble = max(0, max(1, int(self._slots * TROUBLED_SHARE)) - self._busy_in_trouble)
-        if free == 0:
-            return POLL_SECONDS  # a push that ends wakes the loop
-        leases = self._lease(free, min(free, free_in_trouble))
+            room = self._slots.room()
+        leases = self._lease(room.well, room.troubled) if room.well or room.troubled else []
         for lease in leases:
             self._threads.submit(self._push, lease)
-        if len(leases) == free:
-            return POLL_SECONDS
-        due_in = self._store.seconds_until_due(troubled=free_in_trouble > 0)
+        troubled = sum(lease.failures > 0 for lease in leases)
+        if len(leases) - troubled == room.well:
+            return min(room.more_in, POLL_SECONDS)  # a push that ends wakes the loop
+        due_in = self._store.seconds_until_due(troubled=troubled < room.troubled)
         poll = jittered(POLL_SECONDS)
         return poll if due_in is None else max(LEAST_PAUSE_SECONDS, min(due_in, poll))
 
@@ -83,14 +77,19 @@ class Pusher:
             last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
         )
         with self._lock:
-            self._busy += len(leases)
-            self._busy_in_trouble += sum(lease.failures > 0 for lease in leases)
+            for lease in leases:
+                self._slots.begin(lease.token, troubled=lease.failures > 0)
         return leases
 
     def _push(self, lease: Lease) -> None:
         started = time.monotonic()
+
+        def progress() -> None:
+            with self._lock:
+                self._slots.progress(lease.token)
+
         try:
-            outcomes = self._lanes.push(lease)
+            outcomes = self._lanes.push(lease, progress)
             log.info("lane_pushed", seconds=round(time.monotonic() - started, 3), **outcomes)
         except LeaseLostError:
             self.lost_leases += 1
@@ -101,7 +100,6 @@ class Pusher:
             log.exception("push_failed")
         finally:
             with self._lock:
-                self._busy -= 1
-                self._busy_in_trouble -= lease.failures > 0
+                self._slots.end(lease.token)
                 self._idle.notify_all()
             self.loop.wake()

@@ -145,7 +145,7 @@ class Daemon:
 
 @contextmanager
 def open_daemon(settings: Settings, stop: threading.Event) -> Iterator[Daemon]:
-    """A daemon with its pool: a connection for each thread that pushes, and a few for the loops.
+    """A daemon with its pool: a connection for each slot of the pusher, and a few for the loops.
 
     Raises:
         psycopg.OperationalError: the database cannot be reached.
