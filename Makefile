@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots neighbours clean
+.PHONY: demo test lint screenshots neighbours model clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -25,6 +25,13 @@ screenshots: .venv/ready
 # Does one user's trouble delay anybody else? Two runs, about eight minutes; docs/neighbours.md explains the figures.
 neighbours: .venv/ready
 	@$(BIN)/python -m tests.bench.neighbours $(ARGS)
+
+# Long stories about the whole engine, held against a model, about half an hour; SEED=... repeats a run.
+model: .venv/ready
+	@echo "SEED=$(SEED)"
+	CALENDAR_SYNC_MODEL_STORIES=500 CALENDAR_SYNC_MODEL_STEPS=60 CALENDAR_SYNC_MODEL_SEED=$(SEED) \
+		$(BIN)/pytest -q -rP -n 2 tests/model $(ARGS)
+model: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv

@@ -1,0 +1,235 @@
+"""Two daemons' parts over one database, driven step by step on a clock that only the model moves."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from outbox.audit import Audit
+from outbox.grants import Grants
+from outbox.lane import DueJob, LaneConnection, LaneStore, Lease, LeaseLostError
+from outbox.leaving import Leaving
+from outbox.push import LanePusher
+from outbox.pusher import LEASE_SECONDS
+from outbox.runtime import oauth_client
+from tests.integration.conftest import Engine, World
+from tests.integration.steps import cipher_of, lane_pusher
+from tests.model.google import CALLS_SECONDS, LATEST_SECONDS, Crash, Fate, FatefulGoogle
+
+BEGINNING = "2027-01-15 12:00:00+00"
+"""Of every story; the jobs' dates lie after it, whatever the machine's clock says."""
+
+
+MOST_CALENDARS = 3
+"""That are chosen at a time: there are so many users."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease that a daemon has taken and not yet pushed; `at` on the model's clock."""
+
+    lease: Lease
+    at: float
+
+
+class DaemonUnderTest:
+    """What one daemon does, in the model's hands."""
+
+    def __init__(self, backstage: "Backstage", engine: Engine, lanes: LanePusher, google: FatefulGoogle) -> None:
+        settings = backstage.world.stage.settings
+        self._backstage = backstage
+        self._lanes = lanes
+        self.google = google
+        self.engine = engine
+        self.store = LaneStore(engine.pool)
+        self.leaving = Leaving(
+            engine.pool, Grants(engine.pool, cipher_of(backstage.world), oauth_client(settings, engine.stop))
+        )
+        self.held: list[Held] = []
+
+    def begin_anew(self) -> None:
+        """Nothing is left of an earlier story."""
+        self.held.clear()
+        self.google.late.clear()
+
+    def lease(self) -> None:
+        """Take the lane that is due first, if there is one."""
+        self.held += [
+            Held(lease, self._backstage.clock)
+            for lease in self.store.lease(
+                limit=1,
+                troubled_limit=1,
+                lease_seconds=LEASE_SECONDS,
+                last_call_ends_by=time.monotonic() + CALLS_SECONDS,
+            )
+        ]
+
+    def push(self, held: Held, fates: list[Fate], first: Callable[[], None] = lambda: None) -> None:
+        """Push a held lane while its calls meet their fates; `first` happens when what is due has just been read."""
+        age = self._backstage.clock - held.at
+        lease = replace(held.lease, last_call_ends_by=held.lease.last_call_ends_by - age)
+        self._backstage.after_reading.append(first)
+        self.google.meet(fates, calls_end=held.at + CALLS_SECONDS)
+        happened = self._backstage.happened
+        try:
+            happened.update(self._lanes.push(lease))
+        except Crash:
+            happened["killed"] += 1  # the lease runs out by itself
+        except LeaseLostError:
+            happened["lease lost"] += 1
+            assert self._backstage.clock - held.at >= LEASE_SECONDS, "a lease was lost in its time"
+        finally:
+            self.google.rest_in_peace()
+
+    def relay(self) -> None:
+        """Take every committed row."""
+        while self.engine.relay.relay_batch().claimed:
+            pass
+
+    def drain(self) -> None:
+        """Push every lane that is due."""
+        while True:
+            self.lease()
+            if not self.held:
+                break
+            self.push(self.held.pop(), [])
+
+    def relay_and_drain(self) -> None:
+        """Do all that there is."""
+        self.relay()
+        self.drain()
+
+    def chores(self) -> None:
+        """What the janitor does, of which two things should find nothing."""
+        self.engine.janitor.expire_leases()
+        assert self.engine.janitor.mend_due_times() == 0, "a lane's due time was wrong"
+
+    def audit(self) -> None:
+        """A slice for each calendar that somebody has chosen, which should find nothing."""
+        template = self._backstage.world.stage.settings.job_url_template
+        audit = Audit(self.engine.pool, job_url_template=template)
+        for _ in range(MOST_CALENDARS):
+            assert audit.compare_slice() == 0, "the audit found a difference"
+
+
+class Backstage:
+    """The database, the clock and the daemons; each story begins with an empty database."""
+
+    def __init__(self, world: World, database: psycopg.Connection[Any]) -> None:
+        self.world = world
+        self._database = database
+        self.clock = 0.0
+        self.happened: Counter[str] = Counter()
+        self.after_reading: list[Callable[[], None]] = []
+        self.daemons: list[DaemonUnderTest] = []
+        self.execute(
+            "CREATE OR REPLACE FUNCTION calendar_sync.now() RETURNS timestamptz LANGUAGE sql STABLE"
+            f" AS $$SELECT timestamptz '{BEGINNING}' + (SELECT ahead FROM public.test_clock)$$"
+        )
+        self._tables = [
+            table
+            for (table,) in self.execute(
+                "SELECT table_name FROM information_schema.columns JOIN information_schema.tables"
+                " USING (table_schema, table_name) WHERE table_schema = 'calendar_sync' AND table_type = 'BASE TABLE'"
+                " AND column_name = 'tenant_id' ORDER BY table_name"
+            )
+        ]
+
+    def reset(self) -> None:
+        """Everything of the last story is gone."""
+        # Not DELETE: rows would then lie, and be found, in an order that depends on earlier stories.
+        self.execute(f"TRUNCATE {', '.join(f'calendar_sync.{table}' for table in [*self._tables, 'rate_limit'])}")
+        for daemon in self.daemons:
+            daemon.begin_anew()
+        self.world.heal()
+        self.clock = 0.0
+        self.pass_time(0.0)
+
+    def execute(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as the database's owner."""
+        cursor = self._database.execute(query, list(parameters))
+        return cursor.fetchall() if cursor.description else []
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock. Requests under way that would come too late come now."""
+        for daemon in self.daemons:
+            for late in list(daemon.google.late):
+                if late.sent_at + LATEST_SECONDS <= self.clock + seconds:
+                    daemon.google.deliver(late, time.monotonic() + CALLS_SECONDS)
+        self.clock += seconds
+        self.execute("UPDATE public.test_clock SET ahead = make_interval(secs => %s)", self.clock)
+
+    def deliver_late(self) -> None:
+        """Every request under way arrives."""
+        for daemon in self.daemons:
+            for late in list(daemon.google.late):
+                daemon.google.deliver(late, time.monotonic() + CALLS_SECONDS)
+
+    def seconds_until_due(self) -> float | None:
+        """Until a lane is due; None if none will be."""
+        [[seconds]] = self.execute(
+            "SELECT extract(epoch FROM min(due_at) - calendar_sync.now())::float8 FROM calendar_sync.lane"
+        )
+        return None if seconds is None else float(seconds)
+
+    def states(self) -> dict[tuple[str, str], str]:
+        """Each connection's state by tenant and user."""
+        rows = self.execute("SELECT tenant_id, user_id, state FROM calendar_sync.calendar_connection")
+        return {(tenant, user): state for tenant, user, state in rows}
+
+    def waits(self) -> list[str]:
+        """Why it is not over yet: what still has to happen without anybody's help."""
+        return [reason for reason, query in _WAITS.items() if self.execute(f"SELECT EXISTS ({query})") == [(True,)]]
+
+
+_OF_THE_ACTIVE = (
+    "JOIN calendar_sync.calendar_connection AS connection USING (connection_id)"
+    " WHERE connection.state IN ('active', 'disconnecting') AND NOT connection.paused"
+)
+_WAITS = {
+    "rows are not relayed": "SELECT FROM calendar_sync.outbox",
+    "lanes are due": "SELECT FROM calendar_sync.lane WHERE due_at IS NOT NULL OR lease_token IS NOT NULL",
+    "problems are parked": "SELECT FROM calendar_sync.pending_push WHERE problem IS NOT NULL",
+    "calendars are being left": f"SELECT FROM calendar_sync.departure {_OF_THE_ACTIVE}",
+    "users are being disconnected": ("SELECT FROM calendar_sync.calendar_connection WHERE state = 'disconnecting'"),
+    "grants are to be revoked": "SELECT FROM calendar_sync.abandoned_grant",
+}
+
+
+def producer_row(
+    connection: psycopg.Connection[Any], tenant: str, job_id: str, event_type: str, payload: object
+) -> None:
+    """Insert one outbox row, in whatever transaction is open."""
+    connection.execute(
+        "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload) VALUES (%s, %s, %s, %s)",
+        [tenant, job_id, event_type, Jsonb(payload)],
+    )
+
+
+@contextmanager
+def open_backstage(world: World) -> Iterator[Backstage]:
+    """Two daemons over the world's database."""
+    read = LaneStore.read
+
+    def read_then(store: LaneStore, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
+        found = read(store, lease, limit=limit)
+        if backstage.after_reading:
+            backstage.after_reading.pop()()
+        return found
+
+    with psycopg.connect(world.database_url, autocommit=True) as database, patch.object(LaneStore, "read", read_then):
+        backstage = Backstage(world, database)
+        with world.engine() as first, world.engine() as second:
+            googles = [FatefulGoogle(backstage) for _ in range(2)]
+            with lane_pusher(world, first, googles[0]) as one, lane_pusher(world, second, googles[1]) as two:
+                backstage.daemons += [
+                    DaemonUnderTest(backstage, first, one, googles[0]),
+                    DaemonUnderTest(backstage, second, two, googles[1]),
+                ]
+                yield backstage

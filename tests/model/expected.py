@@ -1,0 +1,115 @@
+"""What must stand where, by the model's own book-keeping: who wants what, and the newest committed state of each job.
+
+Nothing here asks the engine or its tables; titles carry the job and the version, so that every event can be told apart.
+"""
+
+from dataclasses import dataclass, field
+
+TENANTS = ("north", "south")
+JOBS = (("north", "job_1"), ("north", "job_2"), ("north", "job_3"), ("south", "job_1"))
+"""The same job id in two tenants, because nothing but the tenant may tell them apart."""
+
+Key = tuple[str, str]
+"""A tenant with a job, or with a calendar."""
+
+
+@dataclass(slots=True)
+class JobState:
+    """The newest committed row of a job: its version, and whether it asks for an event and for whom."""
+
+    version: int
+    shown: bool
+    assigned: frozenset[str]
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """An office user as the web app's answers leave him.
+
+    Attributes:
+        chosen: the calendar, also while it is being emptied for a disconnect.
+        leaving: calendars that may still be emptied.
+        touched: something about him was changed since the last look at Google's records.
+    """
+
+    tenant: str
+    name: str
+    account: str | None = None
+    chosen: str | None = None
+    leaving: set[str] = field(default_factory=set)
+    assigned_only: bool = False
+    paused: bool = False
+    disconnecting: bool = False
+    touched: bool = False
+
+    @property
+    def calendars(self) -> set[str]:
+        """Where his grant may be used."""
+        return self.leaving | ({self.chosen} if self.chosen else set())
+
+    def forget(self) -> None:
+        """His connection is over."""
+        self.account, self.chosen, self.disconnecting, self.paused = None, None, False, False
+        self.leaving.clear()
+
+
+class Expected:
+    """The whole of it.
+
+    Attributes:
+        committed: the versions that were committed; no other may ever show.
+        tampered: events that their owner edited or deleted, until the job's next row or a resync.
+        colours: what the owner set, as long as the event has been wanted without a break.
+        excused: calendars that may keep events of ours although nobody is there any more, because a grant or the
+            calendar was lost, or the user wanted them kept.
+        rejected: how many broken rows were committed.
+    """
+
+    def __init__(self, people: list[Person]) -> None:
+        self.people = people
+        self.jobs: dict[Key, JobState] = {}
+        self.committed: dict[Key, set[int]] = {}
+        self.tampered: set[tuple[str, str, str]] = set()
+        self.colours: dict[tuple[str, str, str], str] = {}
+        self.excused: set[Key] = set()
+        self.rejected = 0
+
+    def on(self, tenant: str, calendar: str) -> list[Person]:
+        """Who of the tenant has chosen the calendar."""
+        return [
+            person
+            for person in self.people
+            if person.tenant == tenant and person.chosen == calendar and not person.disconnecting
+        ]
+
+    def served(self, tenant: str, calendar: str) -> bool:
+        """Whether somebody keeps the calendar up to date."""
+        return any(not person.paused for person in self.on(tenant, calendar))
+
+    def desired(self, tenant: str, calendar: str) -> dict[str, int]:
+        """The version of each job that must show."""
+        here = self.on(tenant, calendar)
+        return {
+            job_id: job.version
+            for (of, job_id), job in self.jobs.items()
+            if of == tenant
+            and job.shown
+            and any(not person.assigned_only or person.name in job.assigned for person in here)
+        }
+
+    def commit(self, job: Key, state: JobState) -> None:
+        """A row of the job was committed."""
+        self.jobs[job] = state
+        self.committed.setdefault(job, set()).add(state.version)
+        self.tampered = {pair for pair in self.tampered if (pair[0], pair[2]) != job}
+        self.drop_colours()
+
+    def drop_colours(self) -> None:
+        """What is not wanted any more may go, and its colour with it; called after every change."""
+        for tenant, calendar, job_id in list(self.colours):
+            if job_id not in self.desired(tenant, calendar):
+                del self.colours[tenant, calendar, job_id]
+
+    def excuse(self, person: Person, *more: str) -> None:
+        """What he has put into his calendars may stay."""
+        self.excused |= {(person.tenant, calendar) for calendar in person.calendars | set(more)}
