@@ -1,4 +1,4 @@
-"""The parts of the integration tests' world that the model plays in. `make model` runs it; the test command does not."""
+"""What the model plays in, from the integration tests. `make model` runs it; the test command does not."""
 
 import os
 
