@@ -50,7 +50,7 @@ daemons = st.integers(0, 1)
 fates = st.lists(
     st.tuples(
         st.sampled_from(["well", "well", *TIMELY * 2, *MEANWHILE * 5, *UNKNOWN * 2, *FAULTS]),
-        st.integers(0, 9),
+        st.integers(0, 11),
     ),
     min_size=1,
     max_size=4,

@@ -62,6 +62,7 @@ class Expected:
         colours: what the owner set, as long as the event has been wanted without a break.
         excused: calendars that may keep events of ours although nobody is there any more, because a grant or the
             calendar was lost, or the user wanted them kept.
+        replaced: calendars in which Google refused an event since the last rest, so that another may take its place.
         rejected: how many broken rows were committed.
     """
 
@@ -72,6 +73,7 @@ class Expected:
         self.tampered: set[tuple[str, str, str]] = set()
         self.colours: dict[tuple[str, str, str], str] = {}
         self.excused: set[Key] = set()
+        self.replaced: set[Key] = set()
         self.rejected = 0
 
     def on(self, tenant: str, calendar: str) -> list[Person]:
@@ -107,7 +109,7 @@ class Expected:
     def drop_colours(self) -> None:
         """What is not wanted any more may go, and its colour with it; called after every change."""
         for tenant, calendar, job_id in list(self.colours):
-            if job_id not in self.desired(tenant, calendar):
+            if (tenant, calendar) in self.replaced or job_id not in self.desired(tenant, calendar):
                 del self.colours[tenant, calendar, job_id]
 
     def excuse(self, person: Person, *more: str) -> None:

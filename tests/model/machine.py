@@ -242,20 +242,22 @@ class Story(RuleBasedStateMachine):
         if not daemon.held:
             return
         held = daemon.held.pop(0)
-        self.excuse_for(held.lease.tenant_id, held.lease.calendar_id, {name for name, _ in fates})
+        self.excuse_for(self.tenant(held.lease.tenant_id), held.lease.calendar_id, {name for name, _ in fates})
         other = self.backstage.daemons[daemon is self.backstage.daemons[0]]
-        met = [Fate(name, number not in (4, 5), partial(self.meanwhile, other, number)) for name, number in fates]
-        if met[:1] and met[0].name == "first":
-            daemon.push(held, met[1:], met[0].meanwhile)
-        else:
-            daemon.push(held, [fate for fate in met if fate.name != "first"])
+        meanwhile = partial(self.meanwhile, other, self.tenant(held.lease.tenant_id), held.lease.calendar_id)
+        met = [Fate(name, number not in (4, 5), partial(meanwhile, number)) for name, number in fates]
+        first = met[0].meanwhile if met and met[0].name == "first" else lambda: None
+        daemon.push(held, [fate for fate in met if fate.name != "first"], first)
 
-    def excuse_for(self, tenant_id: str, calendar: str, names: set[str]) -> None:
+    def tenant(self, tenant_id: str) -> str:
+        """The model's name of a tenant."""
+        return next(name for name, key in self.users.tenants.items() if key == tenant_id)
+
+    def excuse_for(self, tenant: str, calendar: str, names: set[str]) -> None:
         self.may_park = self.may_park or not names.isdisjoint(PARKS)
-        [tenant] = [name for name, key in self.users.tenants.items() if key == tenant_id]
         if "event refused" in names:
-            for pair in [pair for pair in self.expected.colours if pair[:2] == (tenant, calendar)]:
-                del self.expected.colours[pair]
+            self.expected.replaced.add((tenant, calendar))
+            self.expected.drop_colours()
         if "read only" in names:
             self.expected.excused.add((tenant, calendar))
         if not names.isdisjoint(("refused token", "scope missing", "expired token")):
@@ -263,34 +265,35 @@ class Story(RuleBasedStateMachine):
                 if person.tenant == tenant and person.disconnecting:
                     self.expected.excuse(person)
 
-    def meanwhile(self, other: DaemonUnderTest, number: int) -> None:
-        """What happens elsewhere during a call."""
-        ana, bo = self.users.people[:2]
+    def meanwhile(self, other: DaemonUnderTest, tenant: str, calendar: str, number: int) -> None:
+        """What happens elsewhere during a push of this calendar, to its job or to somebody who has chosen it."""
+        person = next(iter(self.expected.on(tenant, calendar)), self.users.people[0])
         match number:
-            case 0 | 1 | 2:
-                self.change_latest(number, other)
+            case 0:
+                self.change_latest("cancel", other)
+            case 1 | 2:
+                self.change_latest("update", other)
             case 3:
-                self.users.prefer(ana, paused=not ana.paused)
+                self.users.prefer(person, paused=not person.paused)
             case 4:
-                self.users.choose(ana, 2)
+                self.users.prefer(person, assigned_only=not person.assigned_only)
             case 5:
-                self.users.prefer(bo, assigned_only=not bo.assigned_only)
+                self.users.choose(person, 2)
             case 6:
-                self.users.disconnect(bo, remove=True)
+                self.users.disconnect(person, remove=True)
             case 7:
-                self.users.revoke(ana)
+                self.users.revoke(person)
             case 8:
                 other.leaving.work()
                 other.drain()
             case _:
-                self.change_latest(1, other)
+                self.change_latest("update", other)
                 self.backstage.pass_time(31.0)
                 other.chores()
                 other.drain()
 
-    def change_latest(self, number: int, other: DaemonUnderTest) -> None:
-        """The job that is likely to be pushed at this moment, or another one, is changed."""
-        key = JOBS[0] if number == 2 else self.latest
-        if key not in self.open:
-            self.write(key, [("update" if number else "cancel", ("ana",))])
+    def change_latest(self, kind: str, other: DaemonUnderTest) -> None:
+        """The job that is likely to be under way at this moment is changed."""
+        if self.latest not in self.open:
+            self.write(self.latest, [(kind, ("ana",))])
         other.relay()
