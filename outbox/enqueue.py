@@ -1,15 +1,19 @@
 """For producers in Python: one call inside the transaction that changes the job."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import psycopg
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session
 
 from outbox.payload import InvalidPayload, parse_payload_text
 from outbox.statements import statement
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
 
 EventType = Literal["job.created", "job.updated", "job.cancelled"]
 
@@ -55,6 +59,10 @@ def enqueue_job_event(
     if isinstance(connection, psycopg.Connection):
         connection.execute(insert, row)
         return
+    # Loaded here: it takes a third of a second, and neither the daemon nor a producer with psycopg alone needs it.
+    from sqlalchemy import Connection  # noqa: PLC0415
+    from sqlalchemy.orm import Session  # noqa: PLC0415
+
     if isinstance(connection, Session):
         # The job's change must reach the database, and lock the job's row, before the outbox row gets its id.
         connection.flush()

@@ -3,9 +3,10 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from daemon import main
 from outbox.migrations import migrations
 from outbox.settings import Settings
 from tests.conftest import create_database, drop_database, of_database
@@ -45,6 +47,9 @@ class Ended:
         return lines[0]
 
 
+Refuse = Callable[..., Ended]
+
+
 def command(*arguments: str, environment: Mapping[str, str]) -> Ended:
     """Run a verb with these settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
@@ -58,6 +63,26 @@ def command(*arguments: str, environment: Mapping[str, str]) -> Ended:
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def refuse(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """Run a verb that is not going to get as far as its work, in this process, because a new one takes a second."""
+
+    def refuse(*arguments: str, environment: Mapping[str, str]) -> Ended:
+        for name in [name for name in os.environ if name.lower() in Settings.model_fields]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["calendar-sync", *arguments])
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr("daemon.configure_logs", lambda *_: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return refuse
 
 
 def succeed(*arguments: str, environment: Mapping[str, str]) -> str:
@@ -98,19 +123,19 @@ def test_migrate_print_shows_the_sql_and_needs_no_database() -> None:
         assert migration.sql in shown
 
 
-def test_migrate_refuses_a_database_ahead_of_it(database_url: str) -> None:
+def test_migrate_refuses_a_database_ahead_of_it(database_url: str, refuse: Refuse) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "INSERT INTO calendar_sync.schema_migration (version, name, checksum) VALUES (9999, 'later', 'x')"
         )
-    ended = command("migrate", environment={"DATABASE_URL": database_url})
+    ended = refuse("migrate", environment={"DATABASE_URL": database_url})
     assert ended.status == 1
     assert ended.complaint.endswith("run the newer release")
 
 
 @pytest.mark.parametrize("verb", ["run", "drain", "migrate", "status", "replay"])
-def test_a_missing_setting_is_bad_configuration(verb: str) -> None:
-    ended = command(verb, environment={})
+def test_a_missing_setting_is_bad_configuration(verb: str, refuse: Refuse) -> None:
+    ended = refuse(verb, environment={})
     assert ended.status == 2
     assert ended.complaint.startswith("calendar-sync: DATABASE_URL: is not set; for example DATABASE_URL=postgresql://")
     assert ended.out == ""
@@ -124,8 +149,10 @@ def test_a_missing_setting_is_bad_configuration(verb: str) -> None:
         ("PUSH_CONCURRENCY", "many", "valid integer"),
     ],
 )
-def test_a_malformed_setting_is_bad_configuration(world: World, name: str, value: str, reason: str) -> None:
-    ended = command("run", environment=world.stage.environment | {name: value})
+def test_a_malformed_setting_is_bad_configuration(
+    world: World, name: str, value: str, reason: str, refuse: Refuse
+) -> None:
+    ended = refuse("run", environment=world.stage.environment | {name: value})
     assert ended.status == 2
     assert ended.complaint.startswith(f"calendar-sync: {name}: ")
     assert reason in ended.complaint
@@ -133,27 +160,29 @@ def test_a_malformed_setting_is_bad_configuration(world: World, name: str, value
 
 
 @pytest.mark.parametrize("arguments", [(), ("dance",), ("status", "--yaml"), ("replay", "the-first")], ids=" ".join)
-def test_a_wrong_command_line_is_bad_usage(arguments: tuple[str, ...]) -> None:
-    assert command(*arguments, environment={}).status == 2
+def test_a_wrong_command_line_is_bad_usage(arguments: tuple[str, ...], refuse: Refuse) -> None:
+    assert refuse(*arguments, environment={}).status == 2
 
 
 @pytest.mark.parametrize("verb", ["run", "drain", "migrate", "status", "replay"])
-def test_a_database_that_cannot_be_reached_is_said_at_once_and_in_one_line(world: World, verb: str) -> None:
-    ended = command(verb, environment=world.stage.environment | {"DATABASE_URL": UNREACHABLE})
+def test_a_database_that_cannot_be_reached_is_said_at_once_and_in_one_line(
+    world: World, verb: str, refuse: Refuse
+) -> None:
+    ended = refuse(verb, environment=world.stage.environment | {"DATABASE_URL": UNREACHABLE})
     assert ended.status == 3
     assert ended.complaint.startswith("calendar-sync: the database cannot be reached; check DATABASE_URL: ")
 
 
-def test_a_database_without_the_schema_is_told_from_one_that_cannot_be_reached(empty_url: str) -> None:
-    ended = command("status", environment={"DATABASE_URL": empty_url})
+def test_a_database_without_the_schema_is_told_from_one_that_cannot_be_reached(empty_url: str, refuse: Refuse) -> None:
+    ended = refuse("status", environment={"DATABASE_URL": empty_url})
     assert ended.status == 1
     assert ended.complaint.endswith("is it up to date? calendar-sync migrate")
 
 
 @pytest.mark.parametrize("verb", ["run", "drain"])
-def test_no_daemon_starts_on_a_schema_that_lacks_a_migration(world: World, verb: str) -> None:
+def test_no_daemon_starts_on_a_schema_that_lacks_a_migration(world: World, verb: str, refuse: Refuse) -> None:
     world.execute("DELETE FROM calendar_sync.schema_migration")
-    ended = command(verb, environment=world.stage.environment)
+    ended = refuse(verb, environment=world.stage.environment)
     assert ended.status == 1
     assert ended.complaint == "calendar-sync: the database lacks migration 1; run: calendar-sync migrate"
 

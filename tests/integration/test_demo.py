@@ -152,7 +152,7 @@ def test_once_it_ends_right_with_the_figures_and_leaves_nothing_running() -> Non
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_ended_in_the_middle_it_leaves_nothing_running(number: signal.Signals) -> None:
     with demo("--once", "--json", "--speed", "1") as (running, mark):
         seen = gather(running, until="daemon.py run")

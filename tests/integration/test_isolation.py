@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from functools import partial
 
 import psycopg
 import pytest
@@ -10,7 +11,7 @@ from outbox.connections import Account, ChosenCalendar, change_preferences, stor
 from outbox.crypto import TokenCipher, generate_key
 from outbox.database import open_pool
 from outbox.google.oauth import Tokens
-from outbox.lane import Lease, Settlement
+from outbox.lane import LaneStore, Lease, Settlement
 from outbox.relay import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from outbox.user import User
 from tests.integration.conftest import World, job
@@ -245,9 +246,10 @@ def test_lanes_pushed_in_vain_never_take_all_the_slots(world: World) -> None:
     world.commit("job_1", job("J-1"))
     with world.engine() as engine:
         engine.relay.relay_batch()
-        assert [lease.failures for lease in engine.pusher._lease(4, 2)] == [3, 3]
+        lease = partial(LaneStore(engine.pool).lease, lease_seconds=30.0, last_call_ends_by=0.0)
+        assert [lease.failures for lease in lease(limit=4, troubled_limit=2)] == [3, 3]
         world.execute("UPDATE calendar_sync.lane SET failures = 0 WHERE lease_token IS NULL")
-        assert [lease.failures for lease in engine.pusher._lease(4, 0)] == [0, 0]
+        assert [lease.failures for lease in lease(limit=4, troubled_limit=0)] == [0, 0]
 
 
 def test_a_few_huge_payloads_do_not_stop_the_rows_behind_them(world: World) -> None:

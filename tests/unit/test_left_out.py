@@ -43,8 +43,7 @@ def run(folder: Path, tests: str, *options: str, strict: bool) -> tuple[int, str
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["alone", "distributed"])
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("options", "strict"), [((), False), (("-n", "1"), True)], ids=["alone", "distributed"])
 def test_a_test_that_lacks_something_is_named_with_what_it_needs(
     tmp_path: Path, options: tuple[str, ...], strict: bool
 ) -> None:
