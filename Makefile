@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots neighbours model clean
+.PHONY: demo test lint screenshots neighbours quota faults model clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -25,6 +25,14 @@ screenshots: .venv/ready
 # Does one user's trouble delay anybody else? Two runs, about eight minutes; docs/neighbours.md explains the figures.
 neighbours: .venv/ready
 	@$(BIN)/python -m tests.bench.neighbours $(ARGS)
+
+# How much of Google's quotas do two daemons use, and are they ever refused? Fifteen minutes; docs/quotas.md explains the figures.
+quota: .venv/ready
+	@$(BIN)/python -m tests.bench.quota $(ARGS)
+
+# A thousand faults of all kinds, and every calendar right in the end? A quarter of an hour; docs/faults.md explains it.
+faults: .venv/ready
+	@$(BIN)/python -m tests.faults.run $(ARGS)
 
 # Long stories about the whole engine, held against a model, about half an hour; SEED=... repeats a run.
 model: .venv/ready

@@ -7,6 +7,7 @@ import structlog
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
+from outbox.alarm import Alarm, Gate
 from outbox.crypto import MissingKey, TokenCipher, UnreadableToken
 from outbox.database import Connection
 from outbox.google.oauth import GoogleOAuth, Tokens
@@ -72,6 +73,9 @@ class Access:
         self._pool = pool
         self._cipher = cipher
         self._oauth = oauth
+        self._gate = Gate()
+        self.alarm = Alarm()
+        """Tells the operator what is his to mend; shared by whoever shares this."""
 
     def read_grant(self, user: User) -> UserGrant | None:
         """The user's grant as it is stored; None if there is none."""
@@ -90,17 +94,12 @@ class Access:
                 return self._decrypt(grant, "access_token", grant.access_token)
             if grant.refresh_token is None:
                 return Broken("needs_reconnect", "revoked")
-            refresh_token = self._decrypt(grant, "refresh_token", grant.refresh_token)
+            return self._renew(grant, self._decrypt(grant, "refresh_token", grant.refresh_token))
         except MissingKey:
             # For the operator to mend; one daemon with an outdated key list must not part users from their calendars.
             return Resting(OPERATOR_REST_SECONDS, "a key is missing from TOKEN_ENCRYPTION_KEYS", operators_matter=True)
         except UnreadableToken:
             return Broken("needs_reconnect", "key_lost")
-        answer = self._oauth.refresh(refresh_token)
-        if not isinstance(answer, Tokens):
-            return trouble_in_refresh(answer)
-        self._store(grant, answer)
-        return answer.access_token
 
     def record_trouble(self, grant: Grant, trouble: Trouble, *, calendar_id: str | None = None) -> None:
         """Write down what stops a connection, unless its grant has changed since it was read, or its calendar.
@@ -123,8 +122,9 @@ class Access:
                     if trouble.state == "calendar_lost":
                         database.execute(statement("connection/lose_departure"), key)
             case Resting():
-                level = log.error if trouble.operators_matter else log.info
-                level(
+                if trouble.operators_matter:
+                    self.alarm.tell(trouble.reason)
+                log.info(
                     "connection_rests",
                     connection_id=grant.connection_id,
                     seconds=trouble.seconds,
@@ -132,6 +132,24 @@ class Access:
                 )
                 with self._pool.connection() as database:
                     database.execute(statement("connection/cool_connection"), key | {"seconds": trouble.seconds})
+
+    def _renew(self, grant: Grant, refresh_token: str) -> str | Trouble:
+        """Get a new token and keep it, unless the grant has changed meanwhile; the one way to renew."""
+        if (closed := self._gate.closed()) is not None:
+            reason, seconds = closed
+            return Resting(seconds, reason, operators_matter=True, everybodys=True)
+        answer = self._oauth.refresh(refresh_token)
+        if isinstance(answer, Tokens):
+            self._gate.open()
+            self._store(grant, answer)
+            return answer.access_token
+        trouble = trouble_in_refresh(answer)
+        match trouble:
+            case Broken():
+                self._gate.open()  # our client was accepted, only this grant was not
+            case Resting(operators_matter=True, everybodys=True):
+                self._gate.close(trouble.reason, trouble.seconds)
+        return trouble
 
     def _decrypt(self, grant: Grant, column: str, token: bytes) -> str:
         return self._cipher.decrypt(token, tenant_id=grant.tenant_id, user_id=grant.user_id, column=column)

@@ -66,13 +66,19 @@ class ConnectionView:
 
 @dataclass(frozen=True, slots=True)
 class JobProblem:
-    """A job that could not be pushed; `reason` is a sentence for the user, `id` changes when it is tried again."""
+    """A job that could not be pushed; `reason` is a sentence for the user, `id` changes when it is tried again.
+
+    Attributes:
+        since: when what could not be pushed came about.
+        last_tried_at: when it was tried last; None if nobody knows, because it was before this was recorded.
+    """
 
     id: str
     job_id: str
     job_number: str | None
     reason: str
     since: datetime
+    last_tried_at: datetime | None = None
 
 
 def read_connection(pool: ConnectionPool[Connection], user: User) -> ConnectionView:

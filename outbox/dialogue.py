@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from outbox.google.calls import Call, Read
+from outbox.budget import Ration
+from outbox.google.calls import Call, Probe, Read
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
+from outbox.google.metering import metered
 from outbox.google.resource import event_id
 from outbox.lane import DueJob, LaneStore, Lease
 from outbox.plan import (
@@ -45,6 +47,7 @@ class Dialogue:
     """The conversations of one push of one lane.
 
     Args:
+        ration: what may be sent, through one account or another.
         out_of_time: whether no further call may start.
     """
 
@@ -54,13 +57,18 @@ class Dialogue:
         store: LaneStore,
         calendar: GoogleCalendar,
         speakers: Speakers,
+        *,
+        ration: Ration,
         out_of_time: Callable[[], bool],
     ) -> None:
         self._lease = lease
         self._store = store
         self._calendar = calendar
         self._speakers = speakers
+        self._ration = ration
         self._out_of_time = out_of_time
+        self.wrote = False
+        """Whether a write was sent in the last conversation, as far as it came."""
         self.gone_retired_ids: list[str] = []
         """Ids given up earlier whose events have been seen gone."""
 
@@ -71,6 +79,7 @@ class Dialogue:
             lone: nothing else is due on the calendar, so there is time to look before an update.
         """
         conversation = Conversation(wish, known)
+        self.wrote = False
         while speaker := self._speakers.current():
             outcome = self._remove_retired(due, speaker)
             if outcome is None:
@@ -83,13 +92,17 @@ class Dialogue:
                 conversation.known,
                 write_outcome_unknown=conversation.write_outcome_unknown,
             )
-            self._speakers.give_up(speaker, trouble_in_answer(outcome.answer, self._lease.failures))
+            if outcome.answer.meaning is Meaning.OUT_OF_BUDGET:
+                self._speakers.pass_over(speaker)
+            else:
+                self._speakers.give_up(speaker, trouble_in_answer(outcome.answer, self._lease.failures))
         return None
 
     def look(self, event_id: str) -> Answer | None:
-        """Read an event as it stands, through whoever speaks; None if nobody does, or there is no time."""
+        """Read an event as it stands, through whoever speaks; None if nobody does, or there is no time or quota."""
         speaker = self._speakers.current()
-        return None if speaker is None or self._out_of_time() else self._call(Read(event_id), speaker)
+        answer = None if speaker is None or self._out_of_time() else self._call(Read(event_id), speaker)
+        return None if answer is None or answer.meaning is Meaning.OUT_OF_BUDGET else answer
 
     def _remove_retired(self, due: DueJob, speaker: Speaker) -> Outcome | None:
         """Events under ids that were given up go first, so that a job never stands twice; None once all are gone."""
@@ -155,9 +168,12 @@ class Dialogue:
         return answer
 
     def _send(self, call: Call, speaker: Speaker) -> Answer:
-        return self._calendar.call(
-            call,
-            calendar_id=self._lease.calendar_id,
-            access_token=speaker.access_token,
-            deadline=min(time.monotonic() + CALL_SECONDS, self._lease.last_call_ends_by),
-        )
+        with metered(self._ration.of(speaker.connection)):
+            answer = self._calendar.call(
+                call,
+                calendar_id=self._lease.calendar_id,
+                access_token=speaker.access_token,
+                deadline=min(time.monotonic() + CALL_SECONDS, self._lease.last_call_ends_by),
+            )
+        self.wrote = self.wrote or (answer.requests > 0 and not isinstance(call, Read | Probe))
+        return answer

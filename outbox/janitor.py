@@ -17,6 +17,9 @@ LEASES_EVERY_SECONDS = 1.0
 DUE_TIMES_EVERY_SECONDS = 30.0
 """A pass over all lanes is begun this often."""
 
+REMINDERS_EVERY_SECONDS = 60.0
+"""Reminders are counted in days; slices follow one another while there are any."""
+
 OLD_JOBS_EVERY_SECONDS = 300.0
 """Retention is counted in days; slices follow one another while there is something to forget."""
 
@@ -35,6 +38,7 @@ class Janitor:
         self._audit = audit
         self._retention_days = retention_days
         self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
+        self._next_reminders = time.monotonic()
         self._next_old_jobs = time.monotonic()
         self._next_audit = time.monotonic() + AUDIT_EVERY_SECONDS
         self.mended = 0
@@ -45,6 +49,8 @@ class Janitor:
         if time.monotonic() >= self._next_due_times:
             self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
             freed += self.mend_due_times()
+        if time.monotonic() >= self._next_reminders and self.remind() < SLICE:
+            self._next_reminders = time.monotonic() + REMINDERS_EVERY_SECONDS
         if time.monotonic() >= self._next_old_jobs and self.delete_old_jobs() + self.delete_old_traces() < SLICE:
             self._next_old_jobs = time.monotonic() + OLD_JOBS_EVERY_SECONDS
         if time.monotonic() >= self._next_audit:
@@ -81,6 +87,11 @@ class Janitor:
             log.error("due_times_mended", lanes=mended)
         return mended
 
+    def remind(self) -> int:
+        """Remind one slice of users whose connection still waits for them; returns how many."""
+        with self._pool.connection() as connection:
+            return connection.execute(statement("notification/remind"), {"limit": SLICE}).rowcount
+
     def delete_old_jobs(self) -> int:
         """Forget one slice of jobs past their retention; returns how many."""
         with self._pool.connection() as connection:
@@ -89,7 +100,7 @@ class Janitor:
             ).rowcount
 
     def delete_old_traces(self) -> int:
-        """Forget one slice each of what the web app leaves behind; returns how many rows."""
+        """Forget one slice each of what has been done with, or told, long ago; returns how many rows."""
         with self._pool.connection() as connection:
             return sum(
                 connection.execute(statement(name), {"limit": SLICE}).rowcount
@@ -97,5 +108,6 @@ class Janitor:
                     "janitor/delete_old_attempts",
                     "janitor/delete_old_limits",
                     "janitor/delete_old_test_pushes",
+                    "notification/delete_old",
                 )
             )

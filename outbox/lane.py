@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -14,6 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from outbox.database import Connection
 from outbox.google.resource import users_fields
+from outbox.ledger import Draw, Page, read_page, store_pages
 from outbox.statements import statement
 
 
@@ -54,6 +55,7 @@ class DueJob:
     job_id: str
     generation: int
     attempts: int
+    priority: int
     job_exists: bool
     cancelled: bool | None
     payload: str | None
@@ -83,6 +85,7 @@ class LaneConnection:
     tenant_id: str
     connection_id: int
     user_id: str
+    account_id: str | None
     state: str
     job_filter: Literal["all", "assigned"]
     grant_version: int
@@ -105,6 +108,18 @@ class LaneConnection:
         return self.job_filter == "all" or self.user_id in assigned_user_ids
 
 
+class Drawing(Protocol):
+    """Who draws on the quota of an account for jobs that are about to be tried."""
+
+    scope: str
+
+    def draw_for(self, page: Page, asked_at: float, needs: Sequence[int]) -> tuple[Draw, int]:
+        """Draw on the account's page, which is held; also says for how many of the jobs it is enough."""
+
+    def take_up(self, draw: Draw) -> None:
+        """The draw is committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class TakenTestPush:
     """A test push as its mark is taken up; `over` if it has succeeded or failed."""
@@ -117,12 +132,18 @@ class TakenTestPush:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is about to be tried for one job; `present` if a write that makes the event may be sent."""
+    """What is about to be tried for one job.
+
+    Attributes:
+        present: a write that makes the event may be sent.
+        units: of quota that this usually takes.
+    """
 
     due: DueJob
     event_id: str
     id_generation: int
     present: bool
+    units: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +177,7 @@ class Settlement:
         unasked: jobs whose intent was stored but for which no request was made.
         gone_retired_ids: event ids given up earlier whose events have been seen gone.
         rest_seconds: how long the lane is to be left alone; 0 if it need not rest.
+        backlog_rest_seconds: how long only what is not live has to wait.
         troubled: the push ended without an answer, or with nobody left who could go on.
     """
 
@@ -165,6 +187,7 @@ class Settlement:
     unasked: list[DueJob] = field(default_factory=list)
     gone_retired_ids: list[str] = field(default_factory=list)
     rest_seconds: float = 0.0
+    backlog_rest_seconds: float = 0.0
     troubled: bool = False
 
 
@@ -193,7 +216,7 @@ class LaneStore:
         return None if row is None else row[0]
 
     def read(self, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
-        """What is due on the lane, oldest first, and who is on it."""
+        """What is due on the lane, the most urgent first, then the oldest; and who is on it."""
         with self._pool.connection() as connection:
             with connection.cursor(row_factory=class_row(DueJob)) as cursor:
                 due = cursor.execute(statement("push/read_due_jobs"), {**lease.key, "limit": limit}).fetchall()
@@ -201,23 +224,51 @@ class LaneStore:
                 connections = cursor.execute(statement("push/read_connections"), lease.key).fetchall()
         return due, connections
 
-    def begin(self, lease: Lease, intents: Sequence[Intent]) -> None:
-        """Put on record what is about to be tried, before the first call; counts an attempt for each."""
-        with self._held(lease) as connection:
-            connection.execute(
-                statement("push/store_intents"),
-                {
-                    **lease.key,
-                    "job_ids": [intent.due.job_id for intent in intents],
-                    "event_ids": [intent.event_id for intent in intents],
-                    "id_generations": [intent.id_generation for intent in intents],
-                    "present": [intent.present for intent in intents],
-                    "calls_end_in_seconds": lease.seconds_left,
-                },
+    def begin(self, lease: Lease, intents: Sequence[Intent], drawing: Drawing | None = None) -> int:
+        """Put on record what is about to be tried, before the first call; counts an attempt for each.
+
+        Args:
+            drawing: who draws the units for it, in the same transaction; only as many jobs are begun as these are for.
+
+        Returns:
+            How many were begun.
+        """
+        if drawing is None:
+            with self._held(lease) as connection:
+                self._store_intents(connection, lease, intents)
+            return len(intents)
+        with self._pool.connection() as connection, connection.transaction():
+            asked_at = time.monotonic()
+            held = connection.execute(
+                statement("push/lock_lane_and_quota"),
+                {**lease.key, "lease_token": lease.token, "scope": drawing.scope},
             )
-            connection.execute(
-                statement("push/count_attempts"), {**lease.key, **_marks([intent.due for intent in intents])}
-            )
+            row = held.fetchone()
+            if row is None:
+                raise LeaseLostError
+            page = read_page(row)
+            draw, jobs = drawing.draw_for(page, asked_at, [intent.units for intent in intents])
+            store_pages(connection, [page])
+            if jobs:
+                self._store_intents(connection, lease, intents[:jobs])
+        drawing.take_up(draw)
+        return jobs
+
+    def _store_intents(self, connection: Connection, lease: Lease, intents: Sequence[Intent]) -> None:
+        connection.execute(
+            statement("push/store_intents"),
+            {
+                **lease.key,
+                "job_ids": [intent.due.job_id for intent in intents],
+                "event_ids": [intent.event_id for intent in intents],
+                "id_generations": [intent.id_generation for intent in intents],
+                "present": [intent.present for intent in intents],
+                "calls_end_in_seconds": lease.seconds_left,
+            },
+        )
+        connection.execute(
+            statement("push/count_attempts"), {**lease.key, **_marks([intent.due for intent in intents])}
+        )
 
     def take_next_id(
         self, lease: Lease, job_id: str, *, retired: str, seen_cancelled: bool, event_id: str, id_generation: int
@@ -283,6 +334,7 @@ class LaneStore:
                 {
                     **lease.key,
                     "rest_seconds": settlement.rest_seconds,
+                    "backlog_rest_seconds": settlement.backlog_rest_seconds,
                     "troubled": settlement.troubled,
                     "pushed": bool(settlement.standing),
                 },

@@ -16,6 +16,7 @@ from typing import Any
 
 from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
 from outbox.google.meaning import Answer, Meaning
+from outbox.google.refusal import refusal_sentence
 from outbox.google.resource import content_hash, for_insert, for_update, users_fields
 
 LATE_ARRIVAL_SECONDS = 60.0
@@ -145,6 +146,7 @@ _NOT_OF_THIS_JOB = frozenset(
         Meaning.USAGE_LIMITED,
         Meaning.PROJECT_LIMITED,
         Meaning.MISCONFIGURED,
+        Meaning.OUT_OF_BUDGET,
     }
 )
 _WRITING_ROLES = ("owner", "writer", "writerWithoutPrivateAccess")
@@ -199,7 +201,7 @@ def next_step(conversation: Conversation, call: Call, answer: Answer) -> tuple[C
     if answer.meaning in _TRY_LATER:
         return now, TryLater(answer.message)
     if answer.meaning is Meaning.INVALID:
-        return now, Impossible(f"Google refused the event: {answer.message}")
+        return now, Impossible(refusal_sentence(answer, "Google refused this event."))
     if answer.meaning is Meaning.CALENDAR_READ_ONLY:
         if isinstance(call, Insert | Probe):
             return now, NotOfThisJob(answer)
@@ -236,7 +238,7 @@ def _after_insert(now: Conversation, answer: Answer) -> tuple[Conversation, Step
             # Inserting asks for no event, so it is the calendar that was not found.
             return now, NotOfThisJob(answer)
         case _:
-            return now, Impossible(f"Google refused the event: {answer.message}")
+            return now, Impossible(refusal_sentence(answer, "Google refused this event."))
 
 
 def _after_read(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
@@ -257,7 +259,7 @@ def _after_read(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
             # Google's copies disagree for a while; for longer than that, the event was purged and its id kept.
             return now, _next_id_after_a_minute(now)
         return now, MakeCall(Insert(known.event_id, for_insert(body)))
-    return now, Impossible(f"Google did not show the event: {answer.message}")
+    return now, Impossible(refusal_sentence(answer, "Google does not show us this event."))
 
 
 def _after_update(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
@@ -292,7 +294,7 @@ def _after_delete(now: Conversation, answer: Answer) -> tuple[Conversation, Step
         case Meaning.CHANGED:
             return now, MakeCall(Read(now.known.event_id))
         case _:
-            return now, Impossible(f"Google did not remove the event: {answer.message}")
+            return now, Impossible(refusal_sentence(answer, "Google does not let us remove this event."))
 
 
 def _after_probe(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:

@@ -15,12 +15,14 @@ from tenacity import Retrying, retry_if_exception_type, sleep_using_event, wait_
 
 from outbox.access import Access
 from outbox.backoff import backoff_seconds
+from outbox.budget import Budget, Ration
 from outbox.dialogue import Dialogue, Spoken
 from outbox.google.client import GoogleCalendar
 from outbox.google.resource import content_hash, event_id
 from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, LeaseLostError, Settlement, Standing, Undone
 from outbox.payload import InvalidPayload
 from outbox.plan import AskAgain, Gone, Impossible, Known, Outcome, Stands, TryLater, Unchanged, Wish, needs_call
+from outbox.quota import Priority
 from outbox.rehearsal import Rehearsal, is_test
 from outbox.speakers import Speakers
 from outbox.wish import wish_for
@@ -29,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 MOST_JOBS = 50
 """Jobs in one push, so that a long backlog gives way to other lanes in between."""
+
+MOST_BACKLOG_JOBS = 20
+"""The same for jobs that are not live, so that a live edit that comes meanwhile waits for a second or two."""
 
 MOST_SECONDS = 15.0
 """No call of a push starts later than this after its first, for the same reason."""
@@ -63,11 +68,25 @@ class _Push:
 
 @dataclass(frozen=True, slots=True)
 class _Todo:
-    """A job that needs a call."""
+    """A job that needs a call; `lone` if nothing else is to be done, so that there is time to look before an update."""
 
     due: DueJob
     wish: Wish
     known: Known
+    lone: bool
+
+    @property
+    def intent(self) -> Intent:
+        """What goes on record before it is tried."""
+        known, present = self.known, self.wish.body is not None
+        return Intent(self.due, known.event_id, known.id_generation, present=present, units=self.units)
+
+    @property
+    def units(self) -> int:
+        """Of quota that it usually takes: one for a write, and two more where it may have to be looked at before."""
+        known = self.known
+        sure = not self.due.in_doubt and (not known.ever_confirmed or (known.etag is not None and not self.lone))
+        return 1 if sure and not self.due.retired_event_ids else 3
 
 
 class LanePusher:
@@ -78,6 +97,7 @@ class LanePusher:
         store: LaneStore,
         access: Access,
         calendar: GoogleCalendar,
+        budget: Budget,
         *,
         job_url_template: str,
         stop: threading.Event,
@@ -85,6 +105,7 @@ class LanePusher:
         self._store = store
         self._access = access
         self._calendar = calendar
+        self._budget = budget
         self._job_url_template = job_url_template
         self._stop = stop
 
@@ -104,25 +125,46 @@ class LanePusher:
             return self._stop.is_set() or time.monotonic() >= starts_until
 
         due, connections = self._store.read(lease, limit=MOST_JOBS)
+        due = _of_one_priority(due)
+        ration = self._budget.ration(lease, Priority(due[0].priority) if due else Priority.LIVE)
         push, speakers = _Push(lease), Speakers(self._access, lease, connections)
-        dialogue = Dialogue(lease, self._store, self._calendar, speakers, out_of_time)
-        rehearsal = Rehearsal(lease, self._store, self._access, self._calendar, connections, out_of_time)
-        jobs = [job for job in due if not (is_test(job) and self._rehearse(push, rehearsal, job))]
-        todo = self._sort(push, jobs, connections)
-        if todo and speakers.current():
-            self._store.begin(lease, [_intent(job) for job in todo])
-            for job in todo:
+        dialogue = Dialogue(lease, self._store, self._calendar, speakers, ration=ration, out_of_time=out_of_time)
+        rehearsal = Rehearsal(lease, self._store, self._access, self._calendar, connections, ration, out_of_time)
+        try:
+            jobs = [job for job in due if not (is_test(job) and self._rehearse(push, rehearsal, job))]
+            todo = self._sort(push, jobs, connections)
+            for job in todo[: self._begin(lease, todo, speakers, ration)]:
                 if push.in_vain or out_of_time() or not speakers.current():
                     push.settlement.unasked.append(job.due)
                     _undo(push, job.due, wait_seconds=0.0, charged=False)
                 else:
                     progress()
-                    self._push_job(push, dialogue, job, lone=len(jobs) == 1)
+                    self._push_job(push, dialogue, job)
+        finally:
+            ration.close()
         push.settlement.gone_retired_ids = dialogue.gone_retired_ids
         push.settlement.rest_seconds = _rest_after(push)
         push.settlement.troubled = push.failures_in_a_row > 0 or speakers.exhausted
+        if speakers.alone:
+            _wait_for_quota(push, ration)
         self._settle(push)
         return push.outcomes
+
+    def seconds_without_budget(self) -> float:
+        """How long it is no use to begin a push, because the project has nothing left."""
+        return self._budget.seconds_without()
+
+    def _begin(self, lease: Lease, todo: list[_Todo], speakers: Speakers, ration: Ration) -> int:
+        """Put on record what is about to be tried through the first speaker whose account has units for it."""
+        while todo and (speaker := speakers.current()):
+            affordable = ration.affordable([job.units for job in todo])
+            if affordable:
+                intents = [job.intent for job in todo[:affordable]]
+                begun = self._store.begin(lease, intents, ration.of(speaker.connection))
+                if begun:
+                    return begun
+            speakers.pass_over(speaker)
+        return 0
 
     def _settle(self, push: _Push) -> None:
         """A connection that broke costs another try, not what was found out; the lease fences each."""
@@ -152,7 +194,7 @@ class LanePusher:
                 self._note(push, job, Impossible("The event could not be made, through a fault of calendar-sync."))
                 continue
             if (job.job_exists or is_test(job)) and (needs_call(wish, known) or job.retired_event_ids):
-                todo.append(_Todo(job, wish, known or _first_known(push.lease, job)))
+                todo.append(_Todo(job, wish, known or _first_known(push.lease, job), lone=len(due) == 1))
             else:
                 self._note(push, job, Unchanged())
         return todo
@@ -180,9 +222,9 @@ class LanePusher:
             rehearsal.give_up(test, push.settlement)
             return True
 
-    def _push_job(self, push: _Push, dialogue: Dialogue, job: _Todo, *, lone: bool) -> None:
+    def _push_job(self, push: _Push, dialogue: Dialogue, job: _Todo) -> None:
         try:
-            spoken = dialogue.talk(job.due, job.wish, job.known, lone=lone)
+            spoken = dialogue.talk(job.due, job.wish, job.known, lone=job.lone)
         except (LeaseLostError, psycopg.Error, PoolTimeout):
             raise
         except Exception:  # a job that finds a fault of ours must not hold up the others: it waits, in doubt
@@ -190,6 +232,8 @@ class LanePusher:
             self._note(push, job.due, TryLater("a fault of calendar-sync"))
             return
         if spoken is None:
+            if not dialogue.wrote:
+                push.settlement.unasked.append(job.due)
             _undo(push, job.due, wait_seconds=0.0, charged=False)
         else:
             self._note(push, job.due, spoken.outcome, spoken)
@@ -219,6 +263,20 @@ class LanePusher:
                 push.settlement.undone.append(Undone(due, None, reason, charged=True))
             case _:
                 raise AssertionError(f"{outcome} is not an outcome of a job")
+
+
+def _of_one_priority(due: list[DueJob]) -> list[DueJob]:
+    """Those as urgent as the first: what is less so uses less of the quota, and waits for another turn."""
+    most = MOST_JOBS if not due or due[0].priority == Priority.LIVE else MOST_BACKLOG_JOBS
+    return [job for job in due if job.priority == due[0].priority][:most]
+
+
+def _wait_for_quota(push: _Push, ration: Ration) -> None:
+    """Nobody else could have gone on: the lane comes back when there is something to go on with."""
+    if ration.priority is Priority.LIVE:
+        push.settlement.rest_seconds = max(push.settlement.rest_seconds, ration.wait)
+    else:
+        push.settlement.backlog_rest_seconds = ration.wait
 
 
 def _undo(push: _Push, due: DueJob, *, wait_seconds: float, charged: bool) -> None:
@@ -260,7 +318,3 @@ def _known(due: DueJob) -> Known | None:
 
 def _first_known(lease: Lease, due: DueJob) -> Known:
     return Known(event_id(lease.tenant_id, lease.calendar_id, due.job_id, 1), 1, in_doubt=True)
-
-
-def _intent(job: _Todo) -> Intent:
-    return Intent(job.due, job.known.event_id, job.known.id_generation, present=job.wish.body is not None)

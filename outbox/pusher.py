@@ -55,6 +55,8 @@ class Pusher:
             self._push(leases[0])
 
     def _round(self) -> float:
+        if (without := self._lanes.seconds_without_budget()) > 0:
+            return without
         with self._lock:
             room = self._slots.room()
         leases = self._lease(room.well, room.troubled) if room.well or room.troubled else []

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from outbox.access import Access
+from outbox.budget import Ration
 from outbox.connections import TEST_ABANDONED
 from outbox.dialogue import Dialogue, Spoken
 from outbox.event import CalendarEvent
@@ -47,6 +48,7 @@ class Rehearsal:
     access: Access
     calendar: GoogleCalendar
     connections: Sequence[LaneConnection]
+    ration: Ration
     out_of_time: Callable[[], bool]
 
     def carry_out(self, due: DueJob, known: Known, settlement: Settlement) -> bool:
@@ -70,7 +72,9 @@ class Rehearsal:
             return False
         self._record(due, "access")
         self.store.begin(self.lease, [Intent(due, known.event_id, known.id_generation, present=True)])
-        dialogue = Dialogue(self.lease, self.store, self.calendar, speakers, self.out_of_time)
+        dialogue = Dialogue(
+            self.lease, self.store, self.calendar, speakers, ration=self.ration, out_of_time=self.out_of_time
+        )
         body = _body(self.lease, due, known, test.requested_at)
         failure = self._steps(due, known, body, dialogue, settlement)
         if failure is None:
@@ -79,7 +83,8 @@ class Rehearsal:
             failure = _sentence(speakers.last_trouble)
         if failure:
             self._fail(due, failure)
-        settlement.undone.append(Undone(due, _CLEAR_AWAY_SECONDS if failure else 0.0, None, charged=False))
+        wait = _CLEAR_AWAY_SECONDS if failure else self.ration.wait
+        settlement.undone.append(Undone(due, wait, None, charged=False))
         return True
 
     def give_up(self, due: DueJob, settlement: Settlement) -> None:
@@ -90,7 +95,7 @@ class Rehearsal:
     def _steps(
         self, due: DueJob, known: Known, body: dict[str, Any], dialogue: Dialogue, settlement: Settlement
     ) -> str | None:
-        """Write, read back, remove; None if all went well, "" if there was no time for it, else what went wrong."""
+        """Write, read back, remove; None if all went well, "" if there was no time or quota, else what went wrong."""
         written = dialogue.talk(due, Wish(body), known, lone=False)
         if written is None or not isinstance(written.outcome, Stands):
             return _what_went_wrong(written)

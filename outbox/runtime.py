@@ -5,13 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import structlog
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from outbox.access import Access
 from outbox.audit import Audit
+from outbox.budget import Budget
 from outbox.crypto import TokenCipher
-from outbox.database import Connection, open_pool
+from outbox.database import Connection, describe, open_pool
 from outbox.google.client import GoogleCalendar
 from outbox.google.oauth import GoogleOAuth
 from outbox.grants import Grants
@@ -22,6 +24,7 @@ from outbox.loops import Loop, jittered
 from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
 from outbox.pusher import Pusher
+from outbox.refresher import Refresher
 from outbox.relay import Relay
 from outbox.settings import Settings
 from outbox.systemd import notify, watchdog_seconds
@@ -54,6 +57,11 @@ class Daemon:
         self._stop = stop
         oauth = oauth_client(settings, stop)
         store = LaneStore(pool)
+        self.budget = Budget(
+            pool,
+            user_per_minute=settings.google_user_quota_per_minute,
+            project_per_minute=settings.google_project_quota_per_minute,
+        )
         self.relay = Relay(
             pool,
             debounce_seconds=settings.push_debounce_seconds,
@@ -63,11 +71,13 @@ class Daemon:
             pool, Audit(pool, job_url_template=settings.job_url_template), retention_days=settings.job_retention_days
         )
         cipher = TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value())
+        access = Access(pool, cipher, oauth)
         self._leaving = Leaving(pool, Grants(pool, cipher, oauth))
         lanes = LanePusher(
             store,
-            Access(pool, cipher, oauth),
+            access,
             GoogleCalendar(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT),
+            self.budget,
             job_url_template=settings.job_url_template,
             stop=stop,
         )
@@ -77,8 +87,10 @@ class Daemon:
         self._loops = [
             self._relay_loop,
             self.pusher.loop,
+            Loop("budget", self.budget.work, stop),
             Loop("janitor", self._janitor_round, stop),
             Loop("leaving", self._leaving_round, stop),
+            Loop("refresher", Refresher(pool, access, stop).work, stop),
             Loop("listener", self._listener.listen, stop),
         ]
 
@@ -108,6 +120,7 @@ class Daemon:
         self.pusher.drain()
         while not self._stop.is_set() and self._leaving.work():
             self.pusher.drain()
+        self.budget.give_back()
 
     def _finish(self) -> bool:
         ends = time.monotonic() + STOP_SECONDS
@@ -115,9 +128,17 @@ class Daemon:
             loop.wake()
         ended = [loop.join(max(0.0, ends - time.monotonic())) for loop in self._loops]
         ended.append(self.pusher.finish(max(0.0, ends - time.monotonic())))
+        self._give_back()
         self._listener.close()
         log.info("daemon_stopped", lost_leases=self.pusher.lost_leases, in_time=all(ended))
         return all(ended)
+
+    def _give_back(self) -> None:
+        """So that whoever comes next need not wait until what this daemon might have sent no longer counts."""
+        try:
+            self.budget.give_back()
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("quota_not_given_back", error=describe(error))
 
     def _stuck(self) -> list[str]:
         return [loop.name for loop in self._loops if loop.seconds_since_progress > STUCK_SECONDS]

@@ -105,6 +105,8 @@ class Settings(CommonSettings):
     push_debounce_seconds: float = Field(default=2, ge=0, le=3600)
     push_max_wait_seconds: float = Field(default=15, ge=0, le=3600)
     push_concurrency: int = Field(default=16, ge=1, le=256)
+    google_user_quota_per_minute: int = Field(default=600, ge=60, le=1_000_000)
+    google_project_quota_per_minute: int = Field(default=10_000, ge=60, le=1_000_000)
     job_retention_days: int = Field(default=90, ge=1, le=36500)
 
 

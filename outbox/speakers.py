@@ -28,6 +28,7 @@ class Speakers:
         self._lease = lease
         self._able = [connection for connection in connections if connection.may_push and connection.rest_left == 0]
         self._speaker: Speaker | None = None
+        self._passed_over = False
         self.last_trouble: Trouble | None = None
         """What ended the part of the last connection that had to give up."""
 
@@ -44,8 +45,13 @@ class Speakers:
 
     @property
     def exhausted(self) -> bool:
-        """Whether nobody is left to speak, at least for now."""
-        return not self._able
+        """Whether trouble has left nobody to speak; whoever is only out of quota for now is in none."""
+        return not self._able and not self._passed_over
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody would be left without the one who speaks."""
+        return len(self._able) <= 1
 
     def renew(self, speaker: Speaker) -> bool:
         """Get a new token for a speaker whose token was refused; False if that is over for this push."""
@@ -64,6 +70,13 @@ class Speakers:
         if self._speaker is speaker:
             self._speaker = None
             self._lose(speaker.connection, trouble)
+
+    def pass_over(self, speaker: Speaker) -> None:
+        """This speaker's account is out of quota: for this push the next one goes on, and nothing is put on record."""
+        if self._speaker is speaker:
+            self._speaker = None
+            self._able.remove(speaker.connection)
+            self._passed_over = True
 
     def _lose(self, connection: LaneConnection, trouble: Trouble) -> None:
         self.last_trouble = trouble

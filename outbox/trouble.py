@@ -32,14 +32,23 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """The connection will be able to go on by itself after so many seconds."""
+    """The connection will be able to go on by itself after so many seconds.
+
+    Attributes:
+        operators_matter: unless an operator mends something, it will not.
+        everybodys: whichever connection asks the token server now, the answer is the same.
+    """
 
     seconds: float
     reason: str
     operators_matter: bool = False
+    everybodys: bool = False
 
 
 Trouble = Broken | Resting
+
+_CLIENT_REFUSED = frozenset({"invalid_client", "deleted_client"})
+"""These are about our client whatever was asked; other faults of ours may come of the one grant, and stay with it."""
 
 
 def trouble_in_answer(answer: Answer, failures: int) -> Trouble:
@@ -70,6 +79,11 @@ def trouble_in_refresh(refusal: GrantRefused | ClientMisconfigured | TokenServer
         case GrantRefused():
             return Broken("needs_reconnect", refusal.reason)
         case ClientMisconfigured():
-            return Resting(OPERATOR_REST_SECONDS, refusal.error, operators_matter=True)
+            return Resting(
+                OPERATOR_REST_SECONDS,
+                f"Google's token server refuses our client: {refusal.error}",
+                operators_matter=True,
+                everybodys=refusal.error in _CLIENT_REFUSED,
+            )
         case TokenServerUnavailable():
-            return Resting(TOKEN_SERVER_REST_SECONDS, refusal.detail)
+            return Resting(TOKEN_SERVER_REST_SECONDS, refusal.detail, everybodys=True)

@@ -5,7 +5,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web'] LOOP
+    FOREACH name IN ARRAY ARRAY['calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web',
+                                'calendar_sync_host'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', name);
@@ -19,7 +20,8 @@ END $$;
 REVOKE ALL ON SCHEMA calendar_sync FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA calendar_sync FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA calendar_sync FROM PUBLIC;
-GRANT USAGE ON SCHEMA calendar_sync TO calendar_sync_producer, calendar_sync_daemon, calendar_sync_web;
+GRANT USAGE ON SCHEMA calendar_sync
+    TO calendar_sync_producer, calendar_sync_daemon, calendar_sync_web, calendar_sync_host;
 
 -- The jobs service: one table, one verb. The trigger runs as the inserter, so it may be executed too.
 -- No id of its own choosing: a row from the future would make every later row of its job an older one.
@@ -38,7 +40,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT SELECT, UPDATE ON calendar_sync.lane TO calendar_sync_daemon;
 GRANT SELECT ON calendar_sync.calendar_connection, calendar_sync.lane_due, calendar_sync.schema_migration
     TO calendar_sync_daemon;
-GRANT SELECT ON calendar_sync.calendar_writer TO calendar_sync_daemon, calendar_sync_web;
+GRANT SELECT ON calendar_sync.calendar_writer, calendar_sync.users_calendar TO calendar_sync_daemon, calendar_sync_web;
 -- What Google's answers change.
 GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token, access_token_expires_at, cooling_until)
     ON calendar_sync.calendar_connection TO calendar_sync_daemon;
@@ -48,6 +50,15 @@ GRANT SELECT, UPDATE (emptying_since, lost), DELETE ON calendar_sync.departure T
 GRANT SELECT, DELETE ON calendar_sync.abandoned_grant TO calendar_sync_daemon;
 GRANT SELECT, UPDATE (picked_up_at, access_at, written_at, read_back_at, removed_at, failure), DELETE
     ON calendar_sync.test_push TO calendar_sync_daemon;
+-- It reminds of what stays broken, and puts off what it renews; what broke or works again is written by a trigger.
+GRANT SELECT, UPDATE (remind_at) ON calendar_sync.outage TO calendar_sync_daemon;
+GRANT EXECUTE ON FUNCTION calendar_sync.next_reminder(timestamptz) TO calendar_sync_daemon;
+GRANT SELECT (id, created_at), INSERT (tenant_id, user_id, kind, reason), DELETE
+    ON calendar_sync.notification TO calendar_sync_daemon;
+GRANT SELECT, UPDATE (due_at) ON calendar_sync.token_refresh TO calendar_sync_daemon;
+-- What is used of Google's quotas, and by whom it is counted.
+GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.quota, calendar_sync.request_hour TO calendar_sync_daemon;
+GRANT SELECT, INSERT, UPDATE ON calendar_sync.quota, calendar_sync.request_hour TO calendar_sync_web;
 -- To forget what is old: the columns that tell it, and no verifier.
 GRANT SELECT (state_hash, expires_at), DELETE ON calendar_sync.consent_attempt TO calendar_sync_daemon;
 GRANT SELECT (bucket, refilled_at), DELETE ON calendar_sync.rate_limit TO calendar_sync_daemon;
@@ -69,3 +80,6 @@ GRANT SELECT, INSERT, UPDATE (failure) ON calendar_sync.test_push TO calendar_sy
 GRANT EXECUTE ON FUNCTION calendar_sync.enqueue_test_push(uuid) TO calendar_sync_web;
 GRANT SELECT, INSERT, UPDATE (taken_at, outcome) ON calendar_sync.consent_attempt TO calendar_sync_web;
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.rate_limit TO calendar_sync_web;
+
+-- The host app reads what is worth telling its users, and nothing else.
+GRANT SELECT ON calendar_sync.notification TO calendar_sync_host;

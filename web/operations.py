@@ -18,6 +18,7 @@ from outbox.google.calendar_list import CalendarList, is_calendar_id
 from outbox.google.meaning import Answer, Meaning
 from outbox.grants import Grants, Revocation
 from outbox.statements import statement
+from outbox.tally import Tally
 from outbox.testpush import TestPush
 from outbox.trouble import Broken, Trouble, trouble_in_answer
 from outbox.user import User
@@ -61,14 +62,16 @@ class Operations:
         calendars: CalendarList,
         limits: RateLimits,
         places: GooglePlaces,
+        tally: Tally,
     ) -> None:
-        """`places`: of this process, among those who wait for Google."""
+        """`places`: of this process, among those who wait for Google. `tally`: of the requests made of it."""
         self._pool = pool
         self._access = access
         self._grants = grants
         self._calendars = calendars
         self._limits = limits
         self._places = places
+        self._tally = tally
 
     def connection(self, user: User) -> ConnectionView:
         """The user's connection as it is now."""
@@ -190,7 +193,7 @@ class Operations:
     def _ask(self, grant: UserGrant, question: Callable[[str], T | Answer]) -> T | Answer:
         """Ask Google with the user's token, and once more with a new one if it is not taken."""
         self._take("calendars", User(grant.tenant_id, grant.user_id))
-        with self._places.place():
+        with self._places.place(), self._tally.on_behalf_of(grant.account_id, grant.connection_id):
             answer = question(self._token(grant))
             if isinstance(answer, Answer) and answer.meaning is Meaning.UNAUTHORIZED:
                 answer = question(self._token(grant, refused=True))

@@ -11,6 +11,7 @@ from outbox.database import Connection, connection_string
 from outbox.google.calendar_list import CalendarList
 from outbox.google.oauth import GoogleOAuth
 from outbox.grants import Grants
+from outbox.tally import Tally
 from web.capacity import POOL_SIZE, GooglePlaces
 from web.consent import Consent
 from web.identity import Identity
@@ -72,7 +73,8 @@ def open_services(settings: WebSettings) -> Services:
         stop=stop,
         request_timeout=TOKEN_REQUEST_SECONDS,
     )
-    calendar_list = CalendarList(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT)
+    tally = Tally(pool)
+    calendar_list = CalendarList(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT, meter=tally)
     grants = Grants(pool, cipher, oauth)
     limits = RateLimits(pool)
     places = GooglePlaces()
@@ -97,6 +99,7 @@ def open_services(settings: WebSettings) -> Services:
             calendars=calendar_list,
             limits=limits,
             places=places,
+            tally=tally,
         ),
         identity=Identity(settings),
         limits=limits,

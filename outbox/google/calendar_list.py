@@ -14,6 +14,7 @@ from outbox.bound import is_zone
 from outbox.google.client import LEAST_TRY, repeat
 from outbox.google.deadline import NoReplyError, NotSentError, Transport
 from outbox.google.meaning import Answer, Body, Meaning, read_answer
+from outbox.google.metering import FREE, Meter
 from outbox.text import clean_line, clip, is_visible
 
 TOTAL_SECONDS = 10.0
@@ -69,14 +70,16 @@ class CalendarList:
         stop: threading.Event,
         user_agent: str,
         total_seconds: float = TOTAL_SECONDS,
+        meter: Meter = FREE,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         """`base_url`: the API base, `https://www.googleapis.com/calendar/v3`. `total_seconds`: for one method's call.
-        `stop` ends the waits between tries; `sleep` is for tests.
+        `meter` counts the requests. `stop` ends the waits between tries; `sleep` is for tests.
         """
         self._entries_url = f"{base_url.rstrip('/')}/users/me/calendarList"
         self._stop = stop
         self._total_seconds = total_seconds
+        self._meter = meter
         self._sleep = sleep or sleep_using_event(stop)
         # Google compresses only for agents that say so here too.
         self._transport = Transport(user_agent=f"{user_agent} (gzip)")
@@ -135,13 +138,20 @@ class CalendarList:
 
     def _try(self, url: str, access_token: str, deadline: float) -> Answer:
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
+        answered = False
+        if not self._meter.take():
+            return Answer(Meaning.OUT_OF_BUDGET, message="out of quota")
         try:
             by = min(deadline, time.monotonic() + REQUEST_SECONDS)
             reply = self._transport.send("GET", url, headers=headers, deadline=by)
+            answered = True
         except NotSentError as failure:
+            answered = True  # as good as
             return Answer(Meaning.NOT_SENT, message=str(failure))
         except NoReplyError as failure:
             return Answer(Meaning.NO_ANSWER, message=str(failure), requests=1)
+        finally:
+            self._meter.over(answered=answered)
         # Nothing of a refusal may repeat the token, whoever wrote the refusal.
         text = reply.body if reply.status < 300 else reply.body.replace(access_token.encode(), b"[token]")
         answer = read_answer(reply.status, reply.headers, text, expects=Body.CALENDAR, now=datetime.now(UTC))

@@ -18,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_even
 from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
 from outbox.google.deadline import NoReplyError, NotSentError, Transport
 from outbox.google.meaning import Answer, Body, Meaning, read_answer
+from outbox.google.metering import payer
 
 MAX_TRIES = 3
 """HTTP requests for one call; what needs more goes back to the table."""
@@ -123,6 +124,8 @@ class GoogleCalendar:
             stop=self._stop,
             sleep=self._sleep,
         )
+        if len(tries) > 1 and tries[-1].meaning is Meaning.OUT_OF_BUDGET:
+            tries.pop()  # there was nothing left for a repeat, so the answer before stands
         return replace(
             tries[-1],
             earlier_unknown=not isinstance(call, Read) and any(earlier.outcome_unknown for earlier in tries[:-1]),
@@ -144,6 +147,9 @@ class GoogleCalendar:
             headers["Content-Type"] = "application/json"
         if isinstance(call, Update | Delete):
             headers["If-Match"] = call.etag
+        meter, answered = payer(), False
+        if not meter.take():
+            return Answer(Meaning.OUT_OF_BUDGET, message="out of quota")
         try:
             reply = self._transport.send(
                 _METHODS[type(call)],
@@ -152,10 +158,14 @@ class GoogleCalendar:
                 body=body,
                 deadline=min(deadline, now + self._request_timeout),
             )
+            answered = True
         except NotSentError as failure:
+            answered = True  # as good as
             return Answer(Meaning.NOT_SENT, message=str(failure))
         except NoReplyError as failure:
             return Answer(Meaning.NO_ANSWER, message=str(failure), requests=1)
+        finally:
+            meter.over(answered=answered)
         # Nothing of a refusal may repeat the token to a log, whoever wrote the refusal.
         text = reply.body if reply.status < 300 else reply.body.replace(access_token.encode(), b"[token]")
         answer = read_answer(

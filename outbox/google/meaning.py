@@ -55,6 +55,8 @@ class Meaning(Enum):
     """Sent, at least in part, and no whole answer came back: outcome unknown."""
     NOT_SENT = "not_sent"
     """No byte of the request left: certainly nothing happened."""
+    OUT_OF_BUDGET = "out_of_budget"
+    """Not sent, because we have no unit of quota for it."""
 
 
 class Body(Enum):

@@ -1,5 +1,27 @@
--- Purpose: Google asked this account to wait.
--- Index: calendar_connection_pkey.
-UPDATE calendar_sync.calendar_connection
-SET cooling_until = calendar_sync.now() + make_interval(secs => %(seconds)s)
-WHERE connection_id = %(connection_id)s AND grant_version = %(grant_version)s
+-- Purpose: Google asked this account to wait: every connection of it does, whoever's it is. Never shortens a wait. Writes nothing if the
+-- grant has changed since.
+-- Index: calendar_connection_pkey, calendar_connection_account. In key order, so that two daemons cannot wait for each other.
+WITH asked AS (
+    SELECT connection_id, account_id
+    FROM calendar_sync.calendar_connection
+    WHERE connection_id = %(connection_id)s AND grant_version = %(grant_version)s
+), same_account AS (
+    SELECT connection.connection_id
+    FROM calendar_sync.calendar_connection AS connection
+    WHERE connection.connection_id IN (
+        SELECT asked.connection_id FROM asked
+        UNION ALL
+        SELECT other.connection_id
+        FROM asked
+        JOIN calendar_sync.calendar_connection AS other ON other.account_id = asked.account_id
+    )
+    ORDER BY connection.connection_id
+    FOR NO KEY UPDATE
+)
+UPDATE calendar_sync.calendar_connection AS connection
+SET cooling_until = greatest(
+        connection.cooling_until,
+        calendar_sync.now() + make_interval(secs => %(seconds)s::float8)
+    )
+FROM same_account
+WHERE connection.connection_id = same_account.connection_id

@@ -2,18 +2,11 @@
 -- tenant keeps up to date.
 -- Index: the unique key (tenant_id, user_id), departure_connection, pushed_event_pkey, calendar_connection_calendar.
 SELECT count(*)
-FROM (
-    SELECT tenant_id, calendar_id
-    FROM calendar_sync.calendar_connection
-    WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
-    UNION
-    SELECT departure.tenant_id, departure.calendar_id
-    FROM calendar_sync.departure
-    JOIN calendar_sync.calendar_connection AS connection USING (connection_id)
-    WHERE connection.tenant_id = %(tenant_id)s AND connection.user_id = %(user_id)s
-) AS used
+FROM calendar_sync.users_calendar AS used
 JOIN calendar_sync.pushed_event AS pushed USING (tenant_id, calendar_id)
-WHERE (pushed.content_hash IS NOT NULL OR pushed.in_doubt)
+WHERE used.tenant_id = %(tenant_id)s
+  AND used.user_id = %(user_id)s
+  AND (pushed.content_hash IS NOT NULL OR pushed.in_doubt)
   AND NOT EXISTS (
       SELECT FROM calendar_sync.calendar_connection AS staying
       WHERE staying.tenant_id = used.tenant_id

@@ -1,6 +1,6 @@
 -- Purpose: everybody who has chosen this calendar or is leaving it, with what a push needs of them.
 -- Index: calendar_connection_calendar, departure_pkey, calendar_connection_pkey.
-SELECT connection.tenant_id, connection.connection_id, connection.user_id, connection.state, connection.job_filter,
+SELECT connection.tenant_id, connection.connection_id, connection.user_id, connection.account_id, connection.state, connection.job_filter,
        connection.grant_version, connection.refresh_token, connection.access_token, here.emptying,
        EXISTS (
            SELECT FROM calendar_sync.calendar_writer AS writer

@@ -1,6 +1,7 @@
--- Purpose: what is due on one lane, oldest first, with all that the decision needs: the job as it is now and what we last put there.
--- Index: pending_push_due, then the primary keys of job, pushed_event and retired_event.
-SELECT pending.job_id, pending.generation, pending.attempts,
+-- Purpose: what is due on one lane, the most urgent first and then the oldest, with all that the decision needs: the job as it is now and what we last put there.
+-- Index: pending_push_due, from the first entry of each priority on, so that what waits behind costs nothing; then the primary keys of job,
+-- pushed_event and retired_event.
+SELECT pending.job_id, pending.generation, pending.attempts, pending.priority,
        job.job_id IS NOT NULL AS job_exists, job.cancelled, job.payload::text AS payload,
        pushed.event_id, pushed.id_generation, pushed.in_doubt, pushed.etag, pushed.content_hash,
        pushed.users_fields, pushed.seen_by, pushed.pushed_at IS NOT NULL AS ever_confirmed,
@@ -13,14 +14,25 @@ SELECT pending.job_id, pending.generation, pending.attempts,
              AND retired.job_id = pending.job_id
            ORDER BY retired.event_id
        ) AS retired_event_ids
-FROM calendar_sync.pending_push AS pending
+FROM (
+    SELECT due.*
+    FROM (VALUES (0::smallint), (1), (2)) AS urgency (priority)
+    CROSS JOIN LATERAL (
+        SELECT first.tenant_id, first.calendar_id, first.job_id, first.generation, first.attempts, first.priority, first.due_at
+        FROM calendar_sync.pending_push AS first
+        WHERE first.tenant_id = %(tenant_id)s
+          AND first.calendar_id = %(calendar_id)s
+          AND first.priority = urgency.priority
+          AND first.due_at <= calendar_sync.now()
+        ORDER BY first.due_at
+        LIMIT %(limit)s
+    ) AS due
+    ORDER BY due.priority, due.due_at
+    LIMIT %(limit)s
+) AS pending
 LEFT JOIN calendar_sync.job ON job.tenant_id = pending.tenant_id AND job.job_id = pending.job_id
 LEFT JOIN calendar_sync.pushed_event AS pushed
     ON pushed.tenant_id = pending.tenant_id
     AND pushed.calendar_id = pending.calendar_id
     AND pushed.job_id = pending.job_id
-WHERE pending.tenant_id = %(tenant_id)s
-  AND pending.calendar_id = %(calendar_id)s
-  AND pending.due_at <= calendar_sync.now()
-ORDER BY pending.due_at
-LIMIT %(limit)s
+ORDER BY pending.priority, pending.due_at

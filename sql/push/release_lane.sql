@@ -2,11 +2,15 @@
 -- Index: lane_pkey, pending_push_due, those of calendar_writer. Nothing due, or nobody who could push it: due_at becomes NULL.
 -- Whatever still waits, the lane goes behind those that have been due until now: a long backlog takes turns. It rests longer if the
 -- push was in vain, or if everybody who could push has been asked to wait; whether somebody else has joined is read here, not remembered.
+-- What is not live rests longer if there is no quota for it now. The due time is that of lane_due as it will be with these rests.
 WITH rest AS (
-    SELECT greatest(
-        calendar_sync.now() + make_interval(secs => %(rest_seconds)s::float8),
-        CASE WHEN bool_and(coalesce(cooling_until > calendar_sync.now(), false)) THEN min(cooling_until) END
-    ) AS ends_at
+    SELECT CASE WHEN %(backlog_rest_seconds)s::float8 > 0
+                THEN calendar_sync.now() + make_interval(secs => %(backlog_rest_seconds)s::float8)
+           END AS backlog_ends_at,
+           greatest(
+               calendar_sync.now() + make_interval(secs => %(rest_seconds)s::float8),
+               CASE WHEN bool_and(coalesce(cooling_until > calendar_sync.now(), false)) THEN min(cooling_until) END
+           ) AS ends_at
     FROM calendar_sync.calendar_writer AS writer
     JOIN calendar_sync.calendar_connection USING (connection_id)
     WHERE writer.tenant_id = %(tenant_id)s AND writer.calendar_id = %(calendar_id)s
@@ -16,8 +20,16 @@ SET lease_token = NULL,
     lease_expires_at = NULL,
     failures = CASE WHEN %(troubled)s THEN lane.failures + 1 ELSE 0 END,
     not_before = rest.ends_at,
+    backlog_not_before = coalesce(rest.backlog_ends_at, lane.backlog_not_before),
     due_at = (
-        SELECT greatest(lane_due.due_at, rest.ends_at)
+        SELECT greatest(
+            least(
+                lane_due.live_due_at,
+                CASE WHEN lane_due.backlog_due_at IS NOT NULL
+                     THEN greatest(lane_due.backlog_due_at, coalesce(rest.backlog_ends_at, lane.backlog_not_before)) END
+            ),
+            rest.ends_at
+        )
         FROM calendar_sync.lane_due
         WHERE lane_due.tenant_id = lane.tenant_id AND lane_due.calendar_id = lane.calendar_id
     ),

@@ -1,5 +1,5 @@
 -- Purpose: record definite answers: what stands at Google now (content_hash NULL: nothing does). Ends the doubt.
--- Index: pushed_event_pkey.
+-- Index: pushed_event_pkey. The jobs are named as a list besides: see count_attempts.
 UPDATE calendar_sync.pushed_event AS pushed
 SET in_doubt = false, write_sent_by = NULL, pushed_at = calendar_sync.now(),
     etag = answer.etag, content_hash = answer.content_hash, users_fields = answer.users_fields,
@@ -7,4 +7,5 @@ SET in_doubt = false, write_sent_by = NULL, pushed_at = calendar_sync.now(),
 FROM unnest(%(job_ids)s::text[], %(etags)s::text[], %(content_hashes)s::bytea[], %(users_fields)s::text[],
             %(seen_by)s::bigint[], %(html_links)s::text[])
     AS answer (job_id, etag, content_hash, users_fields, seen_by, html_link)
-WHERE pushed.tenant_id = %(tenant_id)s AND pushed.calendar_id = %(calendar_id)s AND pushed.job_id = answer.job_id
+WHERE pushed.tenant_id = %(tenant_id)s AND pushed.calendar_id = %(calendar_id)s AND pushed.job_id = ANY (%(job_ids)s::text[])
+  AND pushed.job_id = answer.job_id

@@ -33,7 +33,12 @@ ACTIVE = ConnectionView(
 )
 PROBLEMS = (
     JobProblem(
-        "41", "job_8f3a", "J-10423", "Google does not take the location: it is too long.", NOW - timedelta(hours=3)
+        "41",
+        "job_8f3a",
+        "J-10423",
+        "Google does not take the location: it is too long.",
+        NOW - timedelta(hours=3),
+        NOW - timedelta(minutes=5),
     ),
     JobProblem(
         "42", "job_" + "9" * 80, None, "Google refused the event. Change the job or retry.", NOW - timedelta(days=2)

@@ -161,6 +161,7 @@ def lane_pusher(world: World, engine: Engine, calendar: GoogleCalendar) -> Itera
         LaneStore(engine.pool),
         Access(engine.pool, cipher_of(world), oauth),
         calendar,
+        engine.daemon.budget,
         job_url_template=world.stage.settings.job_url_template,
         stop=world.stop,
     )

@@ -326,7 +326,8 @@ def test_a_problem_is_shown_and_tried_again(site: Site) -> None:
     world.sync()
     [problem] = site.call("GET", f"{API}/problems", ana).json["problems"]
     assert (problem["job_id"], problem["job_number"]) == ("job_1", "J-1")
-    assert problem["reason"]
+    assert problem["reason"].endswith("(Google: invalid)")
+    assert problem["last_tried_at"] >= problem["since"]
     assert site.call("GET", API, ana).json["problems"] == 1
 
     world.heal()

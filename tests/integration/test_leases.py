@@ -95,7 +95,7 @@ def take_next_id(store: LaneStore, lease: Lease) -> None:
     store.take_next_id(lease, "job_1", retired="old", seen_cancelled=False, event_id="new", id_generation=2)
 
 
-WRITES: dict[str, Callable[[LaneStore, Lease], None]] = {
+WRITES: dict[str, Callable[[LaneStore, Lease], object]] = {
     "an intent": lambda store, lease: store.begin(lease, []),
     "a new event id": take_next_id,
     "a settlement": lambda store, lease: store.settle(lease, Settlement(done=store.read(lease, limit=5)[0])),
@@ -103,7 +103,7 @@ WRITES: dict[str, Callable[[LaneStore, Lease], None]] = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_every_write_under_a_lost_lease_is_refused(world: World, write: Callable[[LaneStore, Lease], None]) -> None:
+def test_every_write_under_a_lost_lease_is_refused(world: World, write: Callable[[LaneStore, Lease], object]) -> None:
     calendar = place(world)
     world.commit("job_1", job("J-2"))
     with world.engine() as engine:
@@ -149,7 +149,7 @@ def test_a_write_that_reaches_google_after_a_newer_one_is_refused_there(world: W
     with world.engine() as engine:
         engine.relay.relay_batch()
         late = ImpatientGoogle(world.stage.settings.google_calendar_url, stop=world.stop, user_agent="late")
-        world.fault(kind="delay", method="PUT", calendar=calendar, seconds=1.0, count=1)
+        world.fault(kind="delay", method="PUT", calendar=calendar, seconds=4.0, count=1)
         with lane_pusher(world, engine, late) as pusher:
             assert pusher.push(lease_one(engine)) == {"Unchanged": 1, "TryLater": 1}
         world.commit("job_1", job("J-3"))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from outbox.access import Access
+from outbox.budget import Budget
 from outbox.google.client import GoogleCalendar
 from outbox.grants import Grants
 from outbox.lane import LaneStore, Lease
@@ -76,6 +77,7 @@ def push_up_to_its_intents(world: World, lease: Lease) -> Paused[Any]:
             LaneStore(pool),
             Access(pool, cipher_of(world), oauth),
             calendar,
+            Budget(pool, user_per_minute=600, project_per_minute=10_000),
             job_url_template=world.stage.settings.job_url_template,
             stop=world.stop,
         )

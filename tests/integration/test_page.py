@@ -238,13 +238,15 @@ def test_a_problem_is_shown_with_its_reason_and_can_be_retried(site: Site) -> No
     world.commit("job_1", job("J-77"))
     world.sync()
     world.execute(
-        "INSERT INTO calendar_sync.pending_push (tenant_id, calendar_id, job_id, first_marked_at, problem)"
-        " VALUES (%s, %s, 'job_1', calendar_sync.now(), 'The location is too long.')",
+        "INSERT INTO calendar_sync.pending_push"
+        " (tenant_id, calendar_id, job_id, first_marked_at, last_tried_at, problem)"
+        " VALUES (%s, %s, 'job_1', calendar_sync.now(), calendar_sync.now(), 'The location is too long.')",
         world.tenant,
         calendar,
     )
     page = ana.read()
     assert "1 job could not be pushed All other jobs go on as usual. Job J-77 The location is too long." in page
+    assert re.search(r"Since .+, tried last ", page)
     [retry] = re.findall(rf'action="{PAGE}/(problems/[0-9]+/retry)"', ana.get().text)
     assert "Trying again" in ana.submit(retry)
     assert "That problem is gone" in ana.submit(retry)

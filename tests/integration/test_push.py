@@ -249,7 +249,10 @@ def test_a_job_that_google_refuses_is_parked_and_holds_up_no_other(world: World)
             world.commit(f"job_{number}", job(f"J-{number}"))
         engine.sync()
     assert world.titles(calendar) == ["J-1 · Dallas → Memphis", "J-2 · Dallas → Memphis"]
-    assert problems(world) == {"job_poison": "Google refused the event: invalid"}
+    assert problems(world) == {
+        "job_poison": "Google does not accept a value in this event. Check the job's times, addresses and texts."
+        " (Google: invalid)"
+    }
     world.advance(7200)
     world.sync()
     assert problems(world).keys() == {"job_poison"}

@@ -58,11 +58,19 @@ DAEMON_MAY: Rights = {
     "job_problem": {},
     "lane": {"SELECT": ALL, "UPDATE": ALL},
     "lane_due": {"SELECT": ALL},
+    "notification": {
+        "SELECT": only("id", "created_at"),
+        "INSERT": only("tenant_id", "user_id", "kind", "reason"),
+        "DELETE": ALL,
+    },
+    "outage": {"SELECT": ALL, "UPDATE": only("remind_at")},
     "outbox": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "pending_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "pushed_event": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "quota": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "rate_limit": {"SELECT": only("bucket", "refilled_at"), "DELETE": ALL},
     "rejected_event": {"SELECT": ALL, "INSERT": ALL, "DELETE": ALL},
+    "request_hour": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "retired_event": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "schema_migration": {"SELECT": ALL},
     "test_push": {
@@ -70,6 +78,8 @@ DAEMON_MAY: Rights = {
         "UPDATE": only("picked_up_at", "access_at", "written_at", "read_back_at", "removed_at", "failure"),
         "DELETE": ALL,
     },
+    "token_refresh": {"SELECT": ALL, "UPDATE": only("due_at")},
+    "users_calendar": {"SELECT": ALL},
 }
 
 WEB_MAY: Rights = {
@@ -86,17 +96,23 @@ WEB_MAY: Rights = {
         "UPDATE": only("due_at", "not_before", "failures"),
     },
     "lane_due": {"SELECT": ALL},
+    "notification": {},
+    "outage": {},
     "outbox": {},
     "pending_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "pushed_event": {
         "SELECT": only("tenant_id", "calendar_id", "job_id", "content_hash", "in_doubt"),
         "UPDATE": only("in_doubt"),
     },
+    "quota": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
     "rate_limit": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
     "rejected_event": {},
+    "request_hour": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
     "retired_event": {},
     "schema_migration": {"SELECT": ALL},
     "test_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": only("failure")},
+    "token_refresh": {},
+    "users_calendar": {"SELECT": ALL},
 }
 
 PRODUCER_MAY: Rights = {
@@ -104,19 +120,23 @@ PRODUCER_MAY: Rights = {
     "outbox": {"INSERT": only("tenant_id", "job_id", "event_type", "payload")},
 }
 
-MAY: Mapping[str, Rights] = {"producer": PRODUCER_MAY, "daemon": DAEMON_MAY, "web": WEB_MAY}
+HOST_MAY: Rights = {**{table: {} for table in DAEMON_MAY}, "notification": {"SELECT": ALL}}
+
+MAY: Mapping[str, Rights] = {"producer": PRODUCER_MAY, "daemon": DAEMON_MAY, "web": WEB_MAY, "host": HOST_MAY}
 """What each role needs, thought about table by table: one that is not here fails until somebody has."""
 
 MAY_CALL: Mapping[str, set[str]] = {
     "producer": {"notify_outbox"},
-    "daemon": {"now", "notify_outbox", "clear_grant"},
+    "daemon": {"now", "notify_outbox", "clear_grant", "next_reminder"},
     "web": {"now", "clear_grant", "enqueue_test_push"},
+    "host": set(),
 }
 
 MAY_DRAW_FROM: Mapping[str, set[str]] = {
     "producer": set(),
     "daemon": {"mark_generation"},
     "web": {"mark_generation"},
+    "host": set(),
 }
 
 OF_COLUMNS = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
@@ -208,7 +228,7 @@ def test_the_producer_may_use_no_sequence_and_no_function_but_the_triggers(owner
     refused(producer, "SELECT calendar_sync.now()")
 
 
-@pytest.mark.parametrize("role", ["producer", "daemon", "web"])
+@pytest.mark.parametrize("role", ["producer", "daemon", "web", "host"])
 @pytest.mark.parametrize(
     "statement",
     [
@@ -283,9 +303,10 @@ def test_the_web_app_writes_no_job_and_no_outbox_row(owner: Connection) -> None:
 def test_the_roles_cannot_log_in_and_own_nothing(owner: Connection) -> None:
     rows = owner.execute(
         "SELECT rolname, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles"
-        " WHERE rolname IN ('calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web')"
+        " WHERE rolname IN"
+        " ('calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web', 'calendar_sync_host')"
     ).fetchall()
-    assert len(rows) == 3
+    assert len(rows) == 4
     assert all(not any(row[1:]) for row in rows)
 
 
@@ -416,7 +437,7 @@ def test_the_public_may_do_nothing_even_before_there_are_roles(database_url: str
             False,
         )
         assert not any(rights(fresh, "public").values())
-        assert not callable_by(fresh, "public") & {"clear_grant", "enqueue_test_push"}
+        assert not callable_by(fresh, "public") & {"clear_grant", "enqueue_test_push", "follow_connection"}
         assert sequences_of(fresh, "public") == set()
 
 
@@ -432,7 +453,7 @@ def test_what_runs_with_the_owners_rights_is_known_and_looks_names_up_where_nobo
     rows = owner.execute(
         "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'calendar_sync'::regnamespace AND prosecdef"
     ).fetchall()
-    assert {str(name) for name, _ in rows} == {"clear_grant", "enqueue_test_push"}
+    assert {str(name) for name, _ in rows} == {"clear_grant", "enqueue_test_push", "follow_connection"}
     assert all(settings == ["search_path=pg_catalog, pg_temp"] for _, settings in rows)
 
 

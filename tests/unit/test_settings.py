@@ -92,6 +92,8 @@ def test_a_missing_variable_is_named_with_an_example(environment: pytest.MonkeyP
         ("PUSH_CONCURRENCY", "0", "greater than or equal to 1"),
         ("PUSH_CONCURRENCY", "1.5", "valid integer"),
         ("JOB_RETENTION_DAYS", "0", "greater than or equal to 1"),
+        ("GOOGLE_USER_QUOTA_PER_MINUTE", "59", "greater than or equal to 60"),
+        ("GOOGLE_PROJECT_QUOTA_PER_MINUTE", "lots", "valid integer"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("LOG_FORMAT", "xml", "'json' or 'text'"),
     ],

@@ -1,9 +1,11 @@
 """What an answer that is not about the job does to its connection: one table of cases."""
 
+import json
+
 import pytest
 
 from outbox.google.meaning import Answer, Meaning
-from outbox.google.oauth import ClientMisconfigured, GrantRefused, TokenServerUnavailable
+from outbox.google.oauth import Tokens, read_token_answer
 from outbox.trouble import (
     OPERATOR_REST_SECONDS,
     RATE_LIMIT_REST_SECONDS,
@@ -50,20 +52,48 @@ def test_only_what_a_user_can_mend_breaks_a_connection(meaning: Meaning) -> None
     assert isinstance(trouble, Broken) or trouble.seconds > 0
 
 
+REVOKED = Broken("needs_reconnect", "revoked")
+
+
+def operators(error: str, *, everybodys: bool) -> Resting:
+    """A rest for a refusal of our client or our request."""
+    reason = f"Google's token server refuses our client: {error}"
+    return Resting(OPERATOR_REST_SECONDS, reason, operators_matter=True, everybodys=everybodys)
+
+
+def unanswered(detail: str) -> Resting:
+    """A rest where nothing is known."""
+    return Resting(TOKEN_SERVER_REST_SECONDS, detail, everybodys=True)
+
+
 @pytest.mark.parametrize(
-    ("refusal", "trouble"),
+    ("status", "body", "trouble"),
     [
-        (GrantRefused("revoked", "invalid_grant"), Broken("needs_reconnect", "revoked")),
-        (GrantRefused("blocked_by_admin", "admin_policy_enforced"), Broken("needs_reconnect", "blocked_by_admin")),
-        (
-            ClientMisconfigured("invalid_client"),
-            Resting(OPERATOR_REST_SECONDS, "invalid_client", operators_matter=True),
-        ),
-        (TokenServerUnavailable("503"), Resting(TOKEN_SERVER_REST_SECONDS, "503")),
+        (400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}, REVOKED),
+        (400, {"error": "invalid_grant", "error_description": "Bad Request"}, REVOKED),
+        (400, {"error": "invalid_grant", "error_subtype": "invalid_rapt"}, REVOKED),
+        (400, {"error": "invalid_grant", "error_description": "Account has been deleted"}, REVOKED),
+        (400, {"error": "admin_policy_enforced"}, Broken("needs_reconnect", "blocked_by_admin")),
+        (401, {"error": "unauthorized_client", "error_description": "Unauthorized"}, REVOKED),
+        (401, {"error": "invalid_client"}, operators("invalid_client", everybodys=True)),
+        (401, {"error": "deleted_client"}, operators("deleted_client", everybodys=True)),
+        (400, {"error": "invalid_request"}, operators("invalid_request", everybodys=False)),
+        (400, {"error": "redirect_uri_mismatch"}, operators("redirect_uri_mismatch", everybodys=False)),
+        (400, {"error": "unsupported_grant_type"}, operators("unsupported_grant_type", everybodys=False)),
+        (400, {"error": "invalid_scope"}, operators("invalid_scope", everybodys=False)),
+        (400, {"error": "never_heard_of"}, unanswered("HTTP 400 never_heard_of")),
+        (429, {"error": "rate_limited"}, unanswered("HTTP 429")),
+        (500, {"error": "internal_failure"}, unanswered("HTTP 500")),
+        (500, {"error": "invalid_grant"}, unanswered("HTTP 500")),
+        (502, "<html>Bad gateway</html>", unanswered("HTTP 502")),
+        (400, "<html>Bad request</html>", unanswered("HTTP 400")),
+        (200, "<html>Welcome</html>", unanswered("a success without an access token")),
     ],
     ids=str,
 )
-def test_an_answer_of_the_token_endpoint_breaks_the_connection_or_has_it_rest(
-    refusal: GrantRefused | ClientMisconfigured | TokenServerUnavailable, trouble: Trouble
+def test_a_refused_refresh_breaks_the_connection_only_if_google_says_so_of_its_grant(
+    status: int, body: object, trouble: Trouble
 ) -> None:
-    assert trouble_in_refresh(refusal) == trouble
+    answer = read_token_answer(status, (body if isinstance(body, str) else json.dumps(body)).encode())
+    assert not isinstance(answer, Tokens)
+    assert trouble_in_refresh(answer) == trouble

@@ -220,8 +220,9 @@ class Problem(Answer):
     id: str
     job_id: str
     job_number: str | None
-    reason: str = Field(description="A sentence for the user.")
-    since: datetime
+    reason: str = Field(description="A sentence for the user, and Google's own words in brackets where it was Google.")
+    since: datetime = Field(description="When the change came about that could not be pushed.")
+    last_tried_at: datetime | None = Field(description="When it was tried last, as far as that is known.")
 
     @classmethod
     def of(cls, problem: JobProblem) -> "Problem":
@@ -232,6 +233,7 @@ class Problem(Answer):
             job_number=problem.job_number,
             reason=problem.reason,
             since=problem.since,
+            last_tried_at=problem.last_tried_at,
         )
 
 

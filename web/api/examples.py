@@ -71,8 +71,10 @@ PROBLEMS = Problems(
             id="40127",
             job_id="job_8f3a",
             job_number="J-10423",
-            reason="Google refused the event: its owner does not let us change it.",
+            reason="Google does not accept a value in this event. Check the job's times, addresses and texts. "
+            "(Google: invalid, Invalid resource id value)",
             since=_NOON,
+            last_tried_at=_NOON,
         )
     ]
 )

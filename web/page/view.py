@@ -59,6 +59,7 @@ class ProblemView:
     url: str | None
     reason: str
     since: datetime
+    last_tried_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,14 @@ def _picker(facts: Facts) -> Picker | None:
 
 def _problem(problem: JobProblem, job_url_template: str | None) -> ProblemView:
     url = None if job_url_template is None else job_url(job_url_template, problem.job_id)
-    return ProblemView(problem.id, problem.job_number or problem.job_id, url, problem.reason, problem.since)
+    return ProblemView(
+        problem.id,
+        problem.job_number or problem.job_id,
+        url,
+        problem.reason,
+        problem.since,
+        problem.last_tried_at,
+    )
 
 
 def _leave(connection: ConnectionView, colleague: bool) -> Leave | None:

@@ -1,0 +1,7 @@
+-- Purpose: write down what counts for these scopes now; their rows are held.
+-- Index: quota_pkey.
+UPDATE calendar_sync.quota
+SET charges = stored.charges::jsonb, paced_until = stored.paced_until, idle_from = to_timestamp(stored.idle_from)
+FROM unnest(%(scopes)s::text[], %(charges)s::text[], %(paced_until)s::float8[], %(idle_from)s::float8[])
+    AS stored (scope, charges, paced_until, idle_from)
+WHERE quota.scope = stored.scope
