@@ -86,6 +86,8 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     """Have every error of that application answered as a problem."""
     app.add_error_handler(Exception, _on_unexpected)
     app.add_error_handler(psycopg.OperationalError, _on_database_lost)
+    # A server that takes no writes is being moved or repaired: the next try may meet another one.
+    app.add_error_handler(psycopg.errors.ReadOnlySqlTransaction, _on_database_lost)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
 
 
@@ -136,9 +138,7 @@ def _on_http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTT
     return answer(req, resp, Problem(error.status_code, code, title, detail, headers=headers))
 
 
-def _on_database_lost(
-    req: falcon.Request, resp: falcon.Response, error: psycopg.OperationalError, _params: object
-) -> None:
+def _on_database_lost(req: falcon.Request, resp: falcon.Response, error: psycopg.Error, _params: object) -> None:
     log.warning("the database did not serve a request", reason=describe(error), route=req.uri_template)
     answer(req, resp, database_unavailable())
 

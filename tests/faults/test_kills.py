@@ -1,70 +1,75 @@
-"""Daemons killed outright, at any moment: whoever comes after finds everything and does nothing twice."""
+"""A daemon killed outright at every step of its work: whoever comes after finds everything and does nothing twice."""
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import IO
-
-import pytest
 
 from outbox.pusher import LEASE_SECONDS
 from tests.faults.conftest import Producer, watching
+from tests.faults.plan import STEPS, Moment
+from tests.faults.proxy import PostgresProxy, running_loop, statement_names
 from tests.integration.conftest import World, eventually
+from web.demo.mishaps import DaemonKiller
+from web.demo.tether import TetheredProcess
 from web.sandbox.specs import FaultKind
 
-PROJECT = Path(__file__).resolve().parents[2]
+JOBS = 6
 
-JOBS = 12
-KILLS = 8
+KILLS = (
+    ("relay/upsert_jobs", Moment.AFTER),
+    ("COMMIT after relay/delete_outbox", Moment.BEFORE),
+    ("COMMIT after relay/delete_outbox", Moment.AFTER),
+    ("push/lease_lanes", Moment.AFTER),
+    ("COMMIT after push/store_intents", Moment.AFTER),
+    ("COMMIT after push/store_intents", Moment.PAST),  # Google is being called
+    ("push/settle_events", Moment.AFTER),
+    ("COMMIT after push/release_lane", Moment.BEFORE),
+    ("COMMIT after push/release_lane", Moment.AFTER),
+)
+"""Those of the steps between which it makes a difference."""
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_daemon_killed_at_random_moments(world: World, producer: Producer, daemon_log: IO[str], seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - moments that can be chosen again
-    # Google's work is done a moment before its answer comes: kills fall in between.
-    world.fault(kind=FaultKind.DELAY_AFTER, path="/calendar/v3/", seconds=0.03)
+def test_every_step_is_a_statement() -> None:
+    assert {step.removeprefix("COMMIT after ") for step in STEPS} <= set(statement_names().values())
 
-    def writes() -> int:
-        return sum(len(world.calls(calendar)) for calendar in producer.calendars)
 
+def test_a_daemon_killed_at_every_step(world: World, producer: Producer, daemon_log: IO[str]) -> None:
+    # Google's work is done a moment before its answer comes: a kill during the call falls in between.
+    world.fault(kind=FaultKind.DELAY_AFTER, path="/calendar/v3/", seconds=0.05)
+    address = world.stage.environment["DATABASE_URL"]
     with watching(world, producer.calendars) as reader:
-        for turn in range(KILLS):
-            with world.stage.start_daemon(daemon_log) as daemon:
-                for place in chance.sample(range(JOBS), 8):
-                    if chance.random() < 0.3:
-                        producer.cancel(f"job_{place}")
-                    else:
-                        producer.update(f"job_{place}", f"J-{place}-{turn}")
-                enough = writes() + chance.randint(1, 20)
-                eventually(lambda enough=enough: writes() >= enough or producer.quiet())  # type: ignore[misc]
-                os.kill(daemon.pid, signal.SIGKILL)
-                assert daemon.wait(10) == 128 + signal.SIGKILL
+        for turn, (step, moment) in enumerate(KILLS):
+            for place in range(JOBS):
+                if (turn + place) % 3:
+                    producer.update(f"job_{place}", f"J-{place}-{turn}")
+                else:
+                    producer.cancel(f"job_{place}")
+            with running_loop() as loop, PostgresProxy(address, loop) as proxy:
+                trap = proxy.set_trap(step, moment)
+                with world.stage.start_daemon(daemon_log, {"DATABASE_URL": proxy.url}) as daemon:
+                    assert trap.met.wait(30), f"no daemon came to {step}"
+                    os.kill(daemon.pid, signal.SIGKILL)
+                    assert daemon.wait(10) == 128 + signal.SIGKILL
+                    trap.release(cut=True)
             # Nobody is left to use a lease, so that the time it had yet to run may pass at once.
             world.advance(LEASE_SECONDS + 1)
         with world.stage.start_daemon(daemon_log):
             producer.settle()
-    assert producer.verdict().findings == (), f"seed {seed}"
+    assert producer.verdict().findings == ()
     assert reader.duplicates == 0
     assert world.execute("SELECT job_id FROM calendar_sync.pushed_event WHERE in_doubt") == []
 
 
-def test_one_of_two_daemons_killed_while_connections_are_cut() -> None:
-    options = ["--daemons", "2", "--kill-daemons", "3", "--cut-one-in", "5", "--seed", "7"]
-    done = subprocess.run(
-        [sys.executable, str(PROJECT / "daemon.py"), "demo", "--once", "--json", *options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert figures["daemons_killed"] == 3
-    assert figures["found"] == figures["expected"] > 0
-    zeros = ("missing", "extra", "stale", "wrong_calendar", "duplicates_seen")
-    assert {name: figures[name] for name in zeros} == dict.fromkeys(zeros, 0)
+def test_what_the_demo_kills_is_replaced() -> None:
+    first, second = (TetheredProcess(["sleep", "60"]) for _ in range(2))
+    daemons = [first]
+    with first, second:
+        killer = DaemonKiller(daemons, lambda: second, kills=1, chance=random.Random(1))  # noqa: S311
+        killer.start()
+        eventually(lambda: killer.done)
+        killer.stop()
+        assert killer.killed == 1
+        assert first.wait(10) == 128 + signal.SIGKILL
+        assert daemons == [second]
+        assert second.poll() is None

@@ -395,6 +395,16 @@ def test_without_the_database_everybody_is_told_in_their_own_form(
         assert "hidden" not in answer.text + page.text
 
 
+def test_a_database_that_takes_no_writes_for_a_while_is_said_to_be_away(site: Site) -> None:
+    ana = site.user("u_ana")
+    site.connect(ana)
+    [(name,)] = site.world.execute("SELECT quote_ident(current_database())")
+    site.world.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with open_site(site.world) as later:
+        answer = later.call("PATCH", API, ana, {"paused": True})
+    assert (answer.status_code, answer.json["type"]) == (503, "urn:calendar-sync:problem:database_unavailable")
+
+
 def test_no_other_site_is_let_in(site: Site) -> None:
     ana = site.user("u_ana")
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PATCH"}

@@ -23,10 +23,10 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import quote
 
 import psycopg
@@ -79,15 +79,19 @@ class EmbeddedPostgres:
     """A running server with an empty cluster; a context manager. Its folder goes when it stops.
 
     `fast` trades durability for speed and allows more connections; meant for tests. Any number may run at once.
+    `settings` are further ones of the server, and `where` is a folder to live in, open to all and with a short path.
     Raises EmbeddedPostgresError if the server does not start.
     """
 
-    def __init__(self, *, fast: bool = False) -> None:
-        account = _unprivileged_account() if os.geteuid() == 0 else None
+    def __init__(
+        self, *, fast: bool = False, settings: Mapping[str, str] | None = None, where: Path | None = None
+    ) -> None:
+        self._account = account = _unprivileged_account() if os.geteuid() == 0 else None
+        self._settings = DURABLE_SETTINGS | (FAST_SETTINGS if fast else {}) | dict(settings or {})
         home = _home(_bases())
         with _locked(home):
             self.programs = _programs(home, account)
-        runs = _home([*_memory(), *_bases()]) if fast else home
+        runs = _home([where] if where else [*_memory(), *_bases()]) if where or fast else home
         with _locked(runs):
             _remove_dead_runs(runs)
             self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
@@ -96,11 +100,30 @@ class EmbeddedPostgres:
         self._process: TetheredProcess | None = None
         try:
             self._create_cluster(account, fast=fast)
-            self._process = self._start(account, fast=fast)
+            self._process = self._start()
             self._wait_until_ready(self._process)
         except BaseException:
             self.stop()
             raise
+
+    def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Shuts the server down, as `pg_ctl restart` does in this mode, and starts it again; one that is down starts.
+
+        Raises EmbeddedPostgresError if it does not come up.
+        """
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGINT if mode == "fast" else signal.SIGQUIT)
+            self._process.wait(START_TIMEOUT_SECONDS)
+        if self._process is not None:
+            self._process.stop()
+        self._process = self._start()
+        self._wait_until_ready(self._process)
+
+    @property
+    def running(self) -> bool:
+        """Whether the server is there; one that has just crashed may be, and recover."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def url(self) -> str:
@@ -130,6 +153,11 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def folder(self) -> Path:
+        """Where it lives; everything of it is in the file system of this folder."""
+        return self._folder
 
     @property
     def _data(self) -> Path:
@@ -166,17 +194,17 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             raise EmbeddedPostgresError(f"initdb failed with status {done.returncode}: {done.stderr.strip()[-1000:]}")
 
-    def _start(self, account: pwd.struct_passwd | None, *, fast: bool) -> TetheredProcess:
-        settings = DURABLE_SETTINGS | (FAST_SETTINGS if fast else {}) | {"unix_socket_directories": str(self._data)}
+    def _start(self) -> TetheredProcess:
+        settings = self._settings | {"unix_socket_directories": str(self._data)}
         command = [str(self.programs / "postgres"), "-D", str(self._data)]
         command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with self._log.open("w") as log:
+        with self._log.open("a") as log:
             # The supervisor inherits the lock of `owner`: the run counts as alive until the server is down as well.
             return TetheredProcess(
                 command,
                 stop_signal=signal.SIGINT,
-                user=None if account is None else account.pw_uid,
-                group=None if account is None else account.pw_gid,
+                user=None if self._account is None else self._account.pw_uid,
+                group=None if self._account is None else self._account.pw_gid,
                 env=_environment(),
                 cwd=self._folder,
                 stdout=log,

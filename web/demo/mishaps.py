@@ -57,9 +57,13 @@ class DaemonKiller:
 class Reader:
     """Reads calendars over and over, as a person with the page open would, and counts jobs seen twice in one."""
 
-    def __init__(self, read: Callable[[str], Iterable[dict[str, Any]]], calendars: Iterable[str]) -> None:
+    def __init__(
+        self, read: Callable[[str], Iterable[dict[str, Any]]], calendars: Iterable[str], *, pause: float = 0.2
+    ) -> None:
+        """`pause`: seconds between one look at all of them and the next."""
         self._read = read
         self._calendars = list(calendars)
+        self._pause = pause
         self.duplicates = 0
         self.readings = 0
         self._stop = threading.Event()
@@ -75,7 +79,7 @@ class Reader:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(self._pause):
             for calendar in self._calendars:
                 self.duplicates += count_duplicates(self._read(calendar))
                 self.readings += 1

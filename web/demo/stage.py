@@ -85,11 +85,17 @@ class Stage:
         }
         self.web_settings = WebSettings.model_validate(_lower(self.web_environment))
 
-    def start_daemon(self, log: int | IO[str] | None = None) -> TetheredProcess:
-        """A daemon as a process of its own, which ends with this one; it logs to `log`, by default nowhere."""
+    def start_daemon(
+        self, log: int | IO[str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> TetheredProcess:
+        """A daemon as a process of its own, which ends with this one; it logs to `log`, by default nowhere.
+
+        `environment`: this daemon's variables that differ from the others', which its supervisor does not get.
+        """
+        differences = [f"{name}={value}" for name, value in (environment or {}).items()]
         inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
         return TetheredProcess(
-            [sys.executable, str(ROOT / "daemon.py"), "run"],
+            [*(["env", *differences] if differences else []), sys.executable, str(ROOT / "daemon.py"), "run"],
             grace=STOP_GRACE_SECONDS,
             env={**inherited, **self.environment},
             stdout=log,
