@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import LiteralString
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from uuid import uuid4
 
@@ -35,8 +36,12 @@ OPEN = {
 }
 """What answers without a session. Another one belongs here only after somebody has thought about what it tells whom."""
 
-NOBODYS = {"schema_migration", "rate_limit"}
+NOBODYS = {"schema_migration", "rate_limit", "request_hour"}
 """Tables without rows that belong to a user, a calendar or a job. (The limits' buckets have a test of their own.)"""
+
+CONNECTIONS: LiteralString = (
+    "SELECT connection_id FROM calendar_sync.calendar_connection WHERE tenant_id = %s AND user_id = %s"
+)
 
 COOKIE = "__Host-calendar_sync_connect"
 
@@ -158,21 +163,25 @@ def rows_of(world: World, target: Target) -> dict[str, list[str]]:
         ):
             columns.setdefault(table, set()).add(column)
         for table, has in columns.items():
-            key: object
+            keys: list[object] = [target.user.tenant_id]
             if "user_id" in has:
-                condition, key = "user_id = %s", target.user.user_id
+                condition, keys = "tenant_id = %s AND user_id = %s", [*keys, target.user.user_id]
             elif "calendar_id" in has:
-                condition, key = "calendar_id = ANY(%s::text[])", list(target.calendars)
+                condition, keys = "tenant_id = %s AND calendar_id = ANY(%s::text[])", [*keys, list(target.calendars)]
             elif "job_id" in has:
-                condition, key = "strpos(job_id, %s) > 0", target.secrets[0]
+                condition, keys = "tenant_id = %s AND strpos(job_id, %s) > 0", [*keys, target.secrets[0]]
+            elif "connection_id" in has:
+                condition, keys = f"connection_id IN ({CONNECTIONS})", [*keys, target.user.user_id]
+            elif "scope" in has:
+                condition, keys = "strpos(scope, %s) > 0", [target.email]
             else:
                 assert table in NOBODYS, f"whose are the rows of {table}?"
                 continue
             rows = connection.execute(
-                sql.SQL(
-                    "SELECT to_jsonb(t)::text FROM calendar_sync.{} AS t WHERE tenant_id = %s AND {} ORDER BY 1"
-                ).format(sql.Identifier(table), sql.SQL(condition)),
-                [target.user.tenant_id, key],
+                sql.SQL("SELECT to_jsonb(t)::text FROM calendar_sync.{} AS t WHERE {} ORDER BY 1").format(
+                    sql.Identifier(table), sql.SQL(condition)
+                ),
+                keys,
             )
             found[table] = [row for (row,) in rows]
     return found

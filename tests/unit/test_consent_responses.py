@@ -460,7 +460,8 @@ def test_an_operators_fault_is_told_as_one_and_costs_nobody_a_connection(
     assert problem(answer) == (503, "not_configured")
     assert "administrator" in answer.json["detail"]
     assert broken(connected) == ("active", None)
-    assert [entry["reason"] for entry in logs if entry["event"] == "operator_needed"] == [body["error"]]
+    told = [entry["reason"] for entry in logs if entry["event"] == "operator_needed"]
+    assert told == [f"Google's token server refuses our client: {body['error']}"]
 
 
 def test_an_api_that_is_not_enabled_is_the_operators_fault(connected: Office, google: responses.RequestsMock) -> None:
