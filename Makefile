@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots neighbours quota faults model clean
+.PHONY: demo test lint screenshots neighbours quota faults model mutants clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -40,6 +40,10 @@ model: .venv/ready
 	CALENDAR_SYNC_MODEL_STORIES=500 CALENDAR_SYNC_MODEL_STEPS=60 CALENDAR_SYNC_MODEL_SEED=$(SEED) \
 		$(BIN)/pytest -q -rP -n 2 tests/model $(ARGS)
 model: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
+
+# Would a test notice? One small fault after another in what decides, encrypts, fences and isolates; docs/mutations.md explains it.
+mutants: .venv/ready
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv

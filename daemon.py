@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from outbox.database import open_pool
 from outbox.logs import configure_logs
-from outbox.migrations import MigrationError, migrate, migrations
+from outbox.migrations import MigrationError, Rights, migrate, migrations, renew_rights
 from outbox.relay import replay_rejected
 from outbox.runtime import open_daemon
 from outbox.settings import ConfigurationError, Settings, load_database_url, load_settings
@@ -48,7 +48,7 @@ def run() -> None:
 
 @cli.command()
 def drain() -> None:
-    """Push what is due now, then exit.
+    """Push what is due now, waiting for quota where there is none, then exit.
 
     Example: calendar-sync drain
     """
@@ -69,11 +69,19 @@ def migrate_command(print_only: bool) -> None:
         for migration in migrations():
             click.echo(f"-- migration {migration.version}: {migration.name}\n{migration.sql}")
         return
-    applied = migrate(load_database_url())
+    url = load_database_url()
+    applied = migrate(url)
     for migration in applied:
         click.echo(f"applied migration {migration.version}: {migration.name}")
     if not applied:
         click.echo("the database is up to date")
+    match renew_rights(url):
+        case Rights.RENEWED:
+            click.echo("renewed the rights of the services' roles")
+        case Rights.REFUSED:
+            _exit(FAILED, "the services' roles lack rights: run sql/roles.sql as an administrator, then start them")
+        case Rights.NO_ROLES:
+            pass
 
 
 @cli.command()

@@ -110,17 +110,18 @@ class Access:
         key = {"connection_id": grant.connection_id, "grant_version": grant.grant_version, "calendar_id": calendar_id}
         match trouble:
             case Broken():
-                log.warning(
-                    "connection_broken",
-                    connection_id=grant.connection_id,
-                    state=trouble.state,
-                    reason=trouble.reconnect_reason,
-                )
                 broken = {"state": trouble.state, "reconnect_reason": trouble.reconnect_reason}
                 with self._pool.connection() as database, database.transaction():
-                    database.execute(statement("connection/break_connection"), key | broken)
+                    written = database.execute(statement("connection/break_connection"), key | broken).rowcount
                     if trouble.state == "calendar_lost":
                         database.execute(statement("connection/lose_departure"), key)
+                if written:
+                    log.warning(
+                        "connection_broken",
+                        connection_id=grant.connection_id,
+                        state=trouble.state,
+                        reason=trouble.reconnect_reason,
+                    )
             case Resting():
                 if trouble.operators_matter:
                     self.alarm.tell(trouble.reason)
@@ -130,8 +131,9 @@ class Access:
                     seconds=trouble.seconds,
                     reason=trouble.reason,
                 )
+                rest = {"seconds": trouble.seconds, "why": trouble.why, "whole_account": trouble.of_account}
                 with self._pool.connection() as database:
-                    database.execute(statement("connection/cool_connection"), key | {"seconds": trouble.seconds})
+                    database.execute(statement("connection/cool_connection"), key | rest)
 
     def _renew(self, grant: Grant, refresh_token: str) -> str | Trouble:
         """Get a new token and keep it, unless the grant has changed meanwhile; the one way to renew."""

@@ -5,6 +5,7 @@ transaction that stores its intents; what it did with them is written down toget
 second, or when the same daemon draws for that account again.
 """
 
+import math
 import threading
 import time
 from collections import Counter
@@ -14,12 +15,21 @@ from dataclasses import dataclass, field
 import structlog
 from psycopg_pool import ConnectionPool
 
-from outbox.database import Connection
+from outbox.database import Connection, describe
 from outbox.lane import LaneConnection, Lease
-from outbox.ledger import Draw, Page, account_scope, lock_pages, store_pages
+from outbox.ledger import (
+    OUT_OF_REACH,
+    Draw,
+    Page,
+    account_scope,
+    lock_free_pages,
+    lock_pages,
+    quota_transaction,
+    store_pages,
+)
 from outbox.plan import LATE_ARRIVAL_SECONDS
-from outbox.project_pool import REFRESH_SECONDS, ProjectPool
-from outbox.quota import DAY_ALARM, DAY_BILLING_THRESHOLD, Limit, Priority, leaves_at
+from outbox.project_pool import REFRESH_SECONDS, RETRY_SECONDS, ProjectPool
+from outbox.quota import DAY_ALARM, DAY_BILLING_THRESHOLD, LONGEST_CHARGE_SECONDS, Limit, Priority, leaves_at
 from outbox.statements import statement
 
 log = structlog.get_logger(__name__)
@@ -40,6 +50,7 @@ class _Return:
 
     held: Counter[int] = field(default_factory=Counter)
     used: Counter[int] = field(default_factory=Counter)
+    latest_at: float = 0.0
 
 
 class Budget:
@@ -57,9 +68,9 @@ class Budget:
         """For one push."""
         return Ration(self, lease, priority)
 
-    def seconds_without(self) -> float:
-        """How long the project has nothing left for most pushes, so that none need be begun."""
-        return self.project.wait(Priority.BACKFILL)
+    def seconds_without(self, priority: Priority) -> float:
+        """How long the project has nothing left for such pushes, so that none need be begun."""
+        return self.project.wait(priority)
 
     def work(self) -> float:
         """Write down what was used; the seconds until there may be more of it."""
@@ -78,12 +89,14 @@ class Budget:
 
     def give_back(self) -> None:
         """Write down what was used; nothing stays drawn. For the end of a daemon."""
-        self.project.give_back()
-        self._settle_accounts()
+        try:
+            self.project.give_back()
+        finally:
+            self._settle_accounts()
 
     def draw_apart(self, allowance: "Allowance", wanted: int) -> None:
         """Draw for an account in a transaction of its own."""
-        with self._pool.connection() as connection, connection.transaction():
+        with quota_transaction(self._pool) as connection:
             asked_at = time.monotonic()
             page = lock_pages(connection, [allowance.scope])[allowance.scope]
             draw = allowance.draw(page, asked_at, wanted=wanted, least=1)
@@ -104,13 +117,19 @@ class Budget:
             returned = self._returns.setdefault((scope, paced), _Return())
             returned.held += held
             returned.used += used
+            returned.latest_at = time.monotonic()
 
     def _settle_accounts(self) -> None:
+        """What somebody holds waits for the next time, and is forgotten once nothing of it counts any more."""
+        now = time.monotonic()
         with self._lock:
+            for key, returned in list(self._returns.items()):
+                if now - returned.latest_at > LONGEST_CHARGE_SECONDS:
+                    del self._returns[key]
             scopes = {scope for scope, _ in self._returns}
         if scopes:
-            with self._pool.connection() as connection, connection.transaction():
-                pages = lock_pages(connection, scopes)
+            with quota_transaction(self._pool) as connection:
+                pages = lock_free_pages(connection, scopes)
                 for page in pages.values():
                     self.settle_before(page)
                 store_pages(connection, pages.values())
@@ -123,11 +142,7 @@ class Budget:
 
 
 class Allowance:
-    """What one push may send through one account: the meter of its requests. Used by one thread.
-
-    Attributes:
-        wait: seconds until it is worth to ask again; 0 unless there was less than was wanted.
-    """
+    """What one push may send through one account: the meter of its requests. Used by one thread."""
 
     def __init__(self, budget: Budget, scope: str, lease: Lease, priority: Priority) -> None:
         self.scope = scope
@@ -138,7 +153,12 @@ class Allowance:
         self._held: Counter[int] = Counter()
         self._used: Counter[int] = Counter()
         self._draw: Draw | None = None
-        self.wait = 0.0
+        self._dry_until = -math.inf
+
+    @property
+    def wait(self) -> float:
+        """Seconds until it is worth to ask again; 0 unless there was less than was wanted."""
+        return max(0.0, self._dry_until - time.monotonic())
 
     def draw(self, page: Page, asked_at: float, *, wanted: int, least: int) -> Draw:
         """Draw from the account's row, which is held and will be stored; counts once it is taken up."""
@@ -160,7 +180,8 @@ class Allowance:
         """What was drawn is committed."""
         self._left += draw.units
         self._held[draw.until] += draw.units
-        self._draw, self.wait = draw, draw.wait
+        self._draw = draw
+        self._dry_until = time.monotonic() + draw.wait if draw.wait > 0 else -math.inf
 
     def take(self) -> bool:
         """A unit for one request, of the account's and of the project's."""
@@ -168,7 +189,7 @@ class Allowance:
             return False
         project = self._budget.project
         if not project.take(self._priority):
-            self.wait = max(self.wait, project.wait(self._priority))
+            self._rest(project.wait(self._priority))
             return False
         self._left -= 1
         return True
@@ -189,8 +210,16 @@ class Allowance:
         self._held, self._used, self._left = Counter(), Counter(), 0
 
     def _drew_more(self) -> bool:
-        self._budget.draw_apart(self, TOP_UP)
+        try:
+            self._budget.draw_apart(self, TOP_UP)
+        except OUT_OF_REACH as error:
+            # For a push it is the same as being out of quota: what it has found out has still to be settled.
+            log.warning("account_quota_out_of_reach", error=describe(error))
+            self._rest(RETRY_SECONDS)
         return self._left > 0
+
+    def _rest(self, seconds: float) -> None:
+        self._dry_until = max(self._dry_until, time.monotonic() + seconds)
 
 
 class Ration:

@@ -11,6 +11,7 @@ from outbox.connections import JobFilter
 from outbox.database import Connection
 from outbox.grants import Revocation
 from outbox.statements import statement
+from outbox.trouble import RestReason
 from outbox.user import User
 
 ConnectionState = Literal[
@@ -42,7 +43,8 @@ class ConnectionView:
     Attributes:
         pending: jobs that wait to be pushed to the calendar.
         problems: jobs parked with a problem.
-        resting_until: Google asked us to wait until then.
+        resting_until: nothing is pushed until then; it goes on by itself.
+        resting_reason: why; None also where nobody knows.
         leaving: former calendars, the first left first.
         last_disconnect: until the next connect.
     """
@@ -58,6 +60,7 @@ class ConnectionView:
     pending: int = 0
     problems: int = 0
     resting_until: datetime | None = None
+    resting_reason: RestReason | None = None
     job_filter: JobFilter = "all"
     paused: bool = False
     leaving: tuple[LeavingCalendar, ...] = ()

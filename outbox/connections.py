@@ -55,7 +55,8 @@ class GrantChangedError(Exception):
 def store_grant(
     pool: ConnectionPool[Connection], cipher: TokenCipher, user: User, account: Account, tokens: Tokens
 ) -> str:
-    """Keep a new grant; returns the new state: "active" if the account kept its calendar, else "choose_calendar".
+    """Keep a new grant; returns the new state: "active" if the account kept its calendar, "calendar_lost" if that was
+    lost before, else "choose_calendar".
 
     The grant of another account that it replaces is put on record, for the daemon to revoke.
 
@@ -141,6 +142,8 @@ def resync(pool: ConnectionPool[Connection], user: User) -> int:
     with tenants_wishes(pool, user.tenant_id) as connection:
         grant = active_grant(connection, user)
         lane = {"tenant_id": user.tenant_id, "calendar_id": grant.calendar_id}
+        # A push that begins holds the lane before it touches the pairs: so does this, and all lanes in their order.
+        connection.execute(statement("lane/lock_lanes"), {"tenant_ids": [user.tenant_id]})
         connection.execute(statement("connection/doubt_pushed"), lane)
         return connection.execute(statement("connection/mark_upcoming"), lane).rowcount
 

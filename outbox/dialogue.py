@@ -69,6 +69,8 @@ class Dialogue:
         self._out_of_time = out_of_time
         self.wrote = False
         """Whether a write was sent in the last conversation, as far as it came."""
+        self.asked = False
+        """Whether any request was made."""
         self.gone_retired_ids: list[str] = []
         """Ids given up earlier whose events have been seen gone."""
 
@@ -164,7 +166,9 @@ class Dialogue:
         answer = self._send(call, speaker)
         if answer.meaning is Meaning.UNAUTHORIZED and self._speakers.renew(speaker):
             again = self._send(call, speaker)
-            return replace(again, earlier_unknown=again.earlier_unknown or answer.earlier_unknown)
+            answer = replace(again, earlier_unknown=again.earlier_unknown or answer.earlier_unknown)
+        if answer.meaning is not Meaning.UNAUTHORIZED:
+            speaker.renewed = False  # a second refusal counts only if it is of the same call
         return answer
 
     def _send(self, call: Call, speaker: Speaker) -> Answer:
@@ -175,5 +179,6 @@ class Dialogue:
                 access_token=speaker.access_token,
                 deadline=min(time.monotonic() + CALL_SECONDS, self._lease.last_call_ends_by),
             )
+        self.asked = self.asked or answer.requests > 0
         self.wrote = self.wrote or (answer.requests > 0 and not isinstance(call, Read | Probe))
         return answer

@@ -76,7 +76,7 @@ class Grants:
         self._turns = threading.BoundedSemaphore(max(1, pool.max_size // 2))
 
     def keep(self, user: User, tokens: Tokens, account: Account, still_good: Callable[[], bool]) -> str:
-        """Keep a new grant; returns the connection's state, "active" or "choose_calendar".
+        """Keep a new grant; returns the connection's state, "active", "choose_calendar" or "calendar_lost".
 
         Args:
             still_good: asks Google whether the new access token works. Asked during the account's turn, because
@@ -109,7 +109,8 @@ class Grants:
 
         Args:
             only_if_emptied: do nothing unless the user is being disconnected at this moment and nothing is left to
-                remove; connecting again may have come between.
+                remove; connecting again may have come between. Does not wait for the turn: whoever has it may be ending
+                this very grant, and others are to be ended too.
 
         Raises:
             AccountBusyError: the account's turn did not come; nothing was changed.
@@ -118,13 +119,15 @@ class Grants:
             seen = self._grant(user)
             if seen is None:
                 return Revocation.NOTHING
-            with self._turn(seen.account_id or ""):
+            with self._turn(seen.account_id or "", wait_seconds=0.0 if only_if_emptied else TURN_SECONDS):
                 # Read again: it may have been renewed before the turn came.
                 grant = self._grant(user)
                 if grant is None or grant.account_id != seen.account_id:
                     continue
                 if only_if_emptied and not self._is_emptied(user):
                     return Revocation.NOTHING
+                if not self._begin_end(user, grant):
+                    continue
                 revocation = self._revoke(grant, but_for=grant.connection_id)
                 self._clear(user, grant, revocation)
                 return revocation
@@ -176,6 +179,12 @@ class Grants:
             case RevokeAnswer.UNAVAILABLE:
                 return Revocation.UNANSWERED
 
+    def _begin_end(self, user: User, grant: UserGrant) -> bool:
+        """On record before Google is asked, so that nobody takes the end for a breakdown; False: the grant changed."""
+        key = {"connection_id": grant.connection_id, "grant_version": grant.grant_version}
+        with tenants_wishes(self._pool, user.tenant_id) as connection:
+            return connection.execute(statement("connection/end_connection"), key).rowcount > 0
+
     def _clear(self, user: User, grant: UserGrant, revocation: Revocation) -> None:
         with tenants_wishes(self._pool, user.tenant_id) as connection:
             left = connection.execute(statement("connection/count_events_left"), user.key).fetchone()
@@ -192,7 +201,7 @@ class Grants:
                 leave_for_good(connection, user, grant.calendar_id)
 
     @contextmanager
-    def _turn(self, account_id: str) -> Iterator[None]:
+    def _turn(self, account_id: str, *, wait_seconds: float = TURN_SECONDS) -> Iterator[None]:
         """Alone with a Google account; no transaction is open meanwhile, and no row is locked."""
         key = {"account_id": account_id}
         with self._turns, self._pool.connection() as connection:
@@ -200,7 +209,7 @@ class Grants:
                 Retrying(
                     retry=retry_if_result(lambda got: not got),
                     wait=wait_random(0.05, 0.25),
-                    stop=stop_after_delay(TURN_SECONDS),
+                    stop=stop_after_delay(wait_seconds),
                 )(lambda: connection.execute(statement("connection/lock_account"), key).fetchone() == (True,))
             except RetryError:
                 raise AccountBusyError("somebody else is connecting or disconnecting this Google account") from None

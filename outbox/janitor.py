@@ -1,9 +1,12 @@
 """Puts back what dead daemons held, checks what should be right, forgets what is over; always in slices."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import psycopg
 import structlog
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from outbox.audit import Audit
 from outbox.database import Connection
@@ -26,8 +29,25 @@ OLD_JOBS_EVERY_SECONDS = 300.0
 AUDIT_EVERY_SECONDS = 5.0
 """One slice of the audit; slow on purpose, because it should find nothing."""
 
+AFTER_FAILURE_SECONDS = 30.0
+"""A chore that failed is not tried again before, so that its fault does not fill the log."""
+
 SLICE = 500
 """Rows in one transaction."""
+
+
+@dataclass(slots=True)
+class _Chore:
+    """What is done when it is due; of one `in_slices` the next follows at once while they are full.
+
+    `work` returns how many rows it did: lanes that can be pushed again, but for what is done in slices.
+    """
+
+    name: str
+    work: Callable[[], int]
+    every: float
+    due_at: float
+    in_slices: bool = False
 
 
 class Janitor:
@@ -37,25 +57,36 @@ class Janitor:
         self._pool = pool
         self._audit = audit
         self._retention_days = retention_days
-        self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
-        self._next_reminders = time.monotonic()
-        self._next_old_jobs = time.monotonic()
-        self._next_audit = time.monotonic() + AUDIT_EVERY_SECONDS
+        now = time.monotonic()
+        self._chores = [
+            _Chore("leases", self.expire_leases, 0.0, now),
+            _Chore("due_times", self.mend_due_times, DUE_TIMES_EVERY_SECONDS, now + DUE_TIMES_EVERY_SECONDS),
+            _Chore("reminders", self.remind, REMINDERS_EVERY_SECONDS, now, in_slices=True),
+            _Chore("retention", self._forget, OLD_JOBS_EVERY_SECONDS, now, in_slices=True),
+            _Chore("audit", self._audit.compare_slice, AUDIT_EVERY_SECONDS, now + AUDIT_EVERY_SECONDS),
+        ]
         self.mended = 0
 
     def work(self) -> int:
-        """Do the chores that are due; returns 0 if they left nothing to push."""
-        freed = self.expire_leases()
-        if time.monotonic() >= self._next_due_times:
-            self._next_due_times = time.monotonic() + DUE_TIMES_EVERY_SECONDS
-            freed += self.mend_due_times()
-        if time.monotonic() >= self._next_reminders and self.remind() < SLICE:
-            self._next_reminders = time.monotonic() + REMINDERS_EVERY_SECONDS
-        if time.monotonic() >= self._next_old_jobs and self.delete_old_jobs() + self.delete_old_traces() < SLICE:
-            self._next_old_jobs = time.monotonic() + OLD_JOBS_EVERY_SECONDS
-        if time.monotonic() >= self._next_audit:
-            self._next_audit = time.monotonic() + AUDIT_EVERY_SECONDS
-            freed += self._audit.compare_slice()
+        """Do the chores that are due; returns 0 if they left nothing to push. One that fails holds up no other."""
+        freed = 0
+        for chore in self._chores:
+            if time.monotonic() < chore.due_at:
+                continue
+            # Before it is tried: one that always fails must not be the one with which each round begins and ends.
+            chore.due_at = time.monotonic() + chore.every
+            try:
+                done = chore.work()
+            except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, PoolTimeout):
+                raise  # it is the database that is away, and the loop waits for it
+            except Exception:
+                log.exception("chore_failed", chore=chore.name)
+                chore.due_at = time.monotonic() + max(chore.every, AFTER_FAILURE_SECONDS)
+                continue
+            if not chore.in_slices:
+                freed += done
+            elif done >= SLICE:
+                chore.due_at = time.monotonic()
         return freed
 
     def expire_leases(self) -> int:
@@ -91,6 +122,9 @@ class Janitor:
         """Remind one slice of users whose connection still waits for them; returns how many."""
         with self._pool.connection() as connection:
             return connection.execute(statement("notification/remind"), {"limit": SLICE}).rowcount
+
+    def _forget(self) -> int:
+        return self.delete_old_jobs() + self.delete_old_traces()
 
     def delete_old_jobs(self) -> int:
         """Forget one slice of jobs past their retention; returns how many."""

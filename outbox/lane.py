@@ -178,7 +178,8 @@ class Settlement:
         gone_retired_ids: event ids given up earlier whose events have been seen gone.
         rest_seconds: how long the lane is to be left alone; 0 if it need not rest.
         backlog_rest_seconds: how long only what is not live has to wait.
-        troubled: the push ended without an answer, or with nobody left who could go on.
+        troubled: the push ended without an answer, or with nobody left who could go on; None if it asked for nothing
+            of what it leaves behind, so that the lane stays as it was.
     """
 
     standing: list[Standing] = field(default_factory=list)
@@ -188,7 +189,7 @@ class Settlement:
     gone_retired_ids: list[str] = field(default_factory=list)
     rest_seconds: float = 0.0
     backlog_rest_seconds: float = 0.0
-    troubled: bool = False
+    troubled: bool | None = False
 
 
 class LaneStore:
@@ -197,22 +198,43 @@ class LaneStore:
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
 
-    def lease(self, *, limit: int, troubled_limit: int, lease_seconds: float, last_call_ends_by: float) -> list[Lease]:
-        """Lease up to `limit` lanes that are due and well, and up to `troubled_limit` whose last push was in vain."""
+    def lease(
+        self,
+        *,
+        limit: int,
+        troubled_limit: int,
+        lease_seconds: float,
+        last_call_ends_by: float,
+        live_only: bool = False,
+    ) -> list[Lease]:
+        """Lease up to `limit` lanes that are due and well, and up to `troubled_limit` whose last push was in vain.
+
+        Args:
+            live_only: only lanes with live edits; else they go first.
+        """
         with self._pool.connection() as connection:
             rows = connection.execute(
                 statement("push/lease_lanes"),
-                {"limit": limit, "troubled_limit": troubled_limit, "lease_seconds": lease_seconds},
+                {
+                    "limit": limit,
+                    "troubled_limit": troubled_limit,
+                    "live_only": live_only,
+                    "lease_seconds": lease_seconds,
+                },
             ).fetchall()
         return [
             Lease(tenant_id, calendar_id, token, failures, last_call_ends_by)
             for tenant_id, calendar_id, token, failures in rows
         ]
 
-    def seconds_until_due(self, *, troubled: bool) -> float | None:
-        """Until the next free lane is due, None if none is; `troubled`: those pushed in vain the last time too."""
+    def seconds_until_due(self, *, troubled: bool, live_only: bool = False) -> float | None:
+        """Until the next free lane is due, None if none is; `troubled`: those pushed in vain the last time too;
+        `live_only`: for a live edit.
+        """
         with self._pool.connection() as connection:
-            row = connection.execute(statement("push/seconds_until_due"), {"troubled": troubled}).fetchone()
+            row = connection.execute(
+                statement("push/seconds_until_due"), {"troubled": troubled, "live_only": live_only}
+            ).fetchone()
         return None if row is None else row[0]
 
     def read(self, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:

@@ -1,9 +1,13 @@
 """The table of quotas: whoever changes what counts for an account or for the project holds its row meanwhile."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from outbox.database import Connection
 from outbox.quota import Window
@@ -11,6 +15,12 @@ from outbox.statements import statement
 
 PROJECT = "project"
 """The scope of all requests."""
+
+OUT_OF_REACH = (psycopg.OperationalError, psycopg.InternalError, PoolTimeout)
+"""What a transaction raises when the database, or somebody who holds a row, does not let it come to its end."""
+
+CONNECTION_WAIT_SECONDS = 1.0
+"""For a connection of the pool; the statement that bounds the rest says how long a lock is waited for."""
 
 
 def account_scope(account_id: str | None, connection_id: int) -> str:
@@ -44,6 +54,14 @@ class Draw:
     now: float
 
 
+@contextmanager
+def quota_transaction(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
+    """A transaction about nothing but quotas: many wait for what it holds, so it neither waits nor lasts for long."""
+    with pool.connection(timeout=CONNECTION_WAIT_SECONDS) as connection, connection.transaction():
+        connection.execute(statement("budget/be_brief"))
+        yield connection
+
+
 def read_page(row: tuple[Any, ...]) -> Page:
     """A row as the locking statements return it."""
     scope, charges, paced_until, now = row
@@ -53,6 +71,12 @@ def read_page(row: tuple[Any, ...]) -> Page:
 def lock_pages(connection: Connection, scopes: Iterable[str]) -> dict[str, Page]:
     """Hold the rows of these scopes until the transaction ends."""
     rows = connection.execute(statement("budget/lock_quotas"), {"scopes": list(scopes)}).fetchall()
+    return {page.scope: page for page in map(read_page, rows)}
+
+
+def lock_free_pages(connection: Connection, scopes: Iterable[str]) -> dict[str, Page]:
+    """Hold those of these rows that are there and that nobody else holds."""
+    rows = connection.execute(statement("budget/lock_free_quotas"), {"scopes": list(scopes)}).fetchall()
     return {page.scope: page for page in map(read_page, rows)}
 
 

@@ -5,6 +5,7 @@ Safe to run twice and from two places at once: everything happens under one advi
 
 import hashlib
 from dataclasses import dataclass
+from enum import Enum
 from importlib.resources import files
 
 import psycopg
@@ -19,6 +20,16 @@ _MIGRATION_LOCK = 7_164_779_125
 
 class MigrationError(Exception):
     """The database and the migrations of this release do not fit together; the message says how to mend it."""
+
+
+class Rights(Enum):
+    """What became of the rights of the services' roles."""
+
+    RENEWED = "renewed"
+    NO_ROLES = "no roles"
+    """There are none: whoever connects does so as the owner, or the roles are still to be made."""
+    REFUSED = "refused"
+    """Whoever migrates may not do it; an administrator has to run the script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,24 @@ def migrate(url: str) -> list[Migration]:
                     {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
                 )
         return missing
+
+
+def renew_rights(url: str) -> Rights:
+    """Run `sql/roles.sql` again where it was run before: a service would lack the rights to what a migration brought.
+
+    Raises:
+        psycopg.Error: the database is unreachable, or refused a statement.
+    """
+    with connect(url, application_name="calendar-sync migrate") as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        if connection.execute(statement("migration/read_roles")).fetchone() is None:
+            return Rights.NO_ROLES
+        try:
+            with connection.transaction():
+                connection.execute(SQL(files("sql").joinpath("roles.sql").read_text(encoding="utf-8")))
+        except psycopg.errors.InsufficientPrivilege:
+            return Rights.REFUSED
+        return Rights.RENEWED
 
 
 def missing_migrations(connection: psycopg.Connection[tuple[object, ...]]) -> list[Migration]:

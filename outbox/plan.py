@@ -69,7 +69,7 @@ class Conversation:
     reviving: bool = False
     write_outcome_unknown: bool = False
     refusal: Answer | None = None
-    """What the calendar is being asked about."""
+    """What the calendar is being asked about, or what made us insert once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,7 @@ _NOT_OF_THIS_JOB = frozenset(
     {
         Meaning.UNAUTHORIZED,
         Meaning.SCOPE_MISSING,
+        Meaning.NO_CALENDAR,
         Meaning.RATE_LIMITED,
         Meaning.USAGE_LIMITED,
         Meaning.PROJECT_LIMITED,
@@ -203,10 +204,7 @@ def next_step(conversation: Conversation, call: Call, answer: Answer) -> tuple[C
     if answer.meaning is Meaning.INVALID:
         return now, Impossible(refusal_sentence(answer, "Google refused this event."))
     if answer.meaning is Meaning.CALENDAR_READ_ONLY:
-        if isinstance(call, Insert | Probe):
-            return now, NotOfThisJob(answer)
-        # It may be the one event, made private, or the whole calendar.
-        return replace(now, refusal=answer), MakeCall(Probe())
+        return _when_read_only(now, call, answer)
     match call:
         case Probe():
             now, step = _after_probe(now, answer)
@@ -224,6 +222,14 @@ def next_step(conversation: Conversation, call: Call, answer: Answer) -> tuple[C
     if isinstance(step, MakeCall | TakeNextId) and now.calls_made >= MOST_CALLS:
         return now, TryLater("The event kept changing while it was being written.")
     return now, step
+
+
+def _when_read_only(now: Conversation, call: Call, answer: Answer) -> tuple[Conversation, Step]:
+    if isinstance(call, Probe) or (isinstance(call, Insert) and now.refusal is not None):
+        return now, NotOfThisJob(answer)
+    # A calendar made a moment ago may refuse an insert once. Else it may be the one event, made private, or the whole
+    # calendar.
+    return replace(now, refusal=answer), MakeCall(call if isinstance(call, Insert) else Probe())
 
 
 def _after_insert(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:

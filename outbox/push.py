@@ -1,6 +1,7 @@
 """One push of one lane: compare what is due with what stands there, send the difference, settle the answers."""
 
 import json
+import math
 import random
 import threading
 import time
@@ -19,7 +20,18 @@ from outbox.budget import Budget, Ration
 from outbox.dialogue import Dialogue, Spoken
 from outbox.google.client import GoogleCalendar
 from outbox.google.resource import content_hash, event_id
-from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, LeaseLostError, Settlement, Standing, Undone
+from outbox.lane import (
+    Drawing,
+    DueJob,
+    Intent,
+    LaneConnection,
+    LaneStore,
+    Lease,
+    LeaseLostError,
+    Settlement,
+    Standing,
+    Undone,
+)
 from outbox.payload import InvalidPayload
 from outbox.plan import AskAgain, Gone, Impossible, Known, Outcome, Stands, TryLater, Unchanged, Wish, needs_call
 from outbox.quota import Priority
@@ -46,6 +58,9 @@ SETTLE_SECONDS = 3.0
 
 FAILURES_IN_A_ROW = 2
 """When so many jobs one after another get no answer it is Google or the network, not the jobs: the lane rests."""
+
+QUOTA_GRACE_SECONDS = 2.0
+"""A lane that waited for quota is leased within this after there is some, unless something else holds it up."""
 
 LONGEST_REST_DOUBLINGS = 6
 """A lane's rest grows from one second to 64, Google's own ceiling for a growing wait."""
@@ -108,6 +123,7 @@ class LanePusher:
         self._budget = budget
         self._job_url_template = job_url_template
         self._stop = stop
+        self._quota_at: dict[tuple[str, str], float] = {}
 
     def push(self, lease: Lease, progress: Callable[[], None] = lambda: None) -> Mapping[str, int]:
         """Push what is due on the lane, settle, release; returns how many jobs had which outcome.
@@ -133,7 +149,8 @@ class LanePusher:
         try:
             jobs = [job for job in due if not (is_test(job) and self._rehearse(push, rehearsal, job))]
             todo = self._sort(push, jobs, connections)
-            for job in todo[: self._begin(lease, todo, speakers, ration)]:
+            begun = self._begin(lease, todo, speakers, ration)
+            for job in todo[:begun]:
                 if push.in_vain or out_of_time() or not speakers.current():
                     push.settlement.unasked.append(job.due)
                     _undo(push, job.due, wait_seconds=0.0, charged=False)
@@ -144,15 +161,37 @@ class LanePusher:
             ration.close()
         push.settlement.gone_retired_ids = dialogue.gone_retired_ids
         push.settlement.rest_seconds = _rest_after(push)
-        push.settlement.troubled = push.failures_in_a_row > 0 or speakers.exhausted
-        if speakers.alone:
-            _wait_for_quota(push, ration)
+        left_undone = begun < len(todo) or bool(push.settlement.undone)
+        if push.failures_in_a_row > 0 or speakers.exhausted:
+            push.settlement.troubled = True
+        elif left_undone and not dialogue.asked:
+            push.settlement.troubled = None
+        quota_at = -math.inf
+        if left_undone and speakers.alone:
+            quota_at = _wait_for_quota(push, ration)
         self._settle(push)
+        self._note_quota(lease, quota_at)
         return push.outcomes
 
-    def seconds_without_budget(self) -> float:
-        """How long it is no use to begin a push, because the project has nothing left."""
-        return self._budget.seconds_without()
+    def seconds_without_budget(self, priority: Priority) -> float:
+        """How long it is no use to begin such a push, because the project has nothing left."""
+        return self._budget.seconds_without(priority)
+
+    def seconds_until_quota(self) -> float | None:
+        """Until the first of the lanes that wait for quota, and for nothing else, has some; None if none waits.
+
+        A lane that was not pushed again soon after it could have been waits for something else by now.
+        """
+        now = time.monotonic()
+        waits = [at - now for at in list(self._quota_at.values()) if at + QUOTA_GRACE_SECONDS > now]
+        return max(0.0, min(waits)) if waits else None
+
+    def _note_quota(self, lease: Lease, at: float) -> None:
+        key = (lease.tenant_id, lease.calendar_id)
+        if at > time.monotonic():
+            self._quota_at[key] = at
+        else:
+            self._quota_at.pop(key, None)
 
     def _begin(self, lease: Lease, todo: list[_Todo], speakers: Speakers, ration: Ration) -> int:
         """Put on record what is about to be tried through the first speaker whose account has units for it."""
@@ -160,11 +199,18 @@ class LanePusher:
             affordable = ration.affordable([job.units for job in todo])
             if affordable:
                 intents = [job.intent for job in todo[:affordable]]
-                begun = self._store.begin(lease, intents, ration.of(speaker.connection))
+                begun = self._store_intents(lease, intents, ration.of(speaker.connection))
                 if begun:
                     return begun
             speakers.pass_over(speaker)
         return 0
+
+    def _store_intents(self, lease: Lease, intents: list[Intent], drawing: Drawing) -> int:
+        """A deadlock costs another try: nothing is sent yet."""
+        try:
+            return self._store.begin(lease, intents, drawing)
+        except psycopg.errors.DeadlockDetected:
+            return self._store.begin(lease, intents, drawing)
 
     def _settle(self, push: _Push) -> None:
         """A connection that broke costs another try, not what was found out; the lease fences each."""
@@ -271,12 +317,16 @@ def _of_one_priority(due: list[DueJob]) -> list[DueJob]:
     return [job for job in due if job.priority == due[0].priority][:most]
 
 
-def _wait_for_quota(push: _Push, ration: Ration) -> None:
-    """Nobody else could have gone on: the lane comes back when there is something to go on with."""
+def _wait_for_quota(push: _Push, ration: Ration) -> float:
+    """Nobody else could have gone on: the lane comes back when there is something to go on with. Returns when, by
+    time.monotonic().
+    """
+    wait = ration.wait
     if ration.priority is Priority.LIVE:
-        push.settlement.rest_seconds = max(push.settlement.rest_seconds, ration.wait)
+        push.settlement.rest_seconds = max(push.settlement.rest_seconds, wait)
     else:
-        push.settlement.backlog_rest_seconds = ration.wait
+        push.settlement.backlog_rest_seconds = wait
+    return time.monotonic() + wait if wait > 0 else -math.inf
 
 
 def _undo(push: _Push, due: DueJob, *, wait_seconds: float, charged: bool) -> None:

@@ -1,4 +1,4 @@
-"""The pusher: keeps every free slot busy with the lane that has been due longest."""
+"""The pusher: keeps every free slot busy, with live edits first, and then with the lane that has been due longest."""
 
 import threading
 import time
@@ -12,6 +12,7 @@ from outbox.database import describe
 from outbox.lane import LaneStore, Lease, LeaseLostError
 from outbox.loops import Loop, jittered
 from outbox.push import LanePusher
+from outbox.quota import Priority
 from outbox.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,9 @@ LEASE_MARGIN_SECONDS = 5.0
 
 LEAST_PAUSE_SECONDS = 0.02
 """Between two looks at a lane that is due and that somebody else is just taking."""
+
+DRAIN_PAUSE_SECONDS = 0.1
+"""Between two looks of a drain for a lane that there should be quota for by now."""
 
 POLL_SECONDS = 2.0
 """How late a lane is noticed that another daemon made due."""
@@ -49,32 +53,47 @@ class Pusher:
         with self._lock:
             return self._idle.wait_for(lambda: self._slots.idle, timeout)
 
-    def drain(self) -> None:
-        """Push every lane that is due, in this thread, until none is or `stop` is set."""
-        while not self._stop.is_set() and (leases := self._lease(1, 0) or self._lease(0, 1)):
-            self._push(leases[0])
+    def drain(self, *, wait_for_quota: bool = False) -> None:
+        """Push every lane that is due, in this thread, until none is or `stop` is set.
+
+        Args:
+            wait_for_quota: go on with what waits for quota, and for nothing else, once there is some.
+        """
+        while not self._stop.is_set():
+            if leases := self._lease(1, 0) or self._lease(0, 1):
+                self._push(leases[0])
+                continue
+            wait = self._lanes.seconds_until_quota() if wait_for_quota else None
+            if wait is None:
+                return
+            if wait > 0:
+                log.info("waiting_for_quota", seconds=round(wait, 1))
+            self._stop.wait(max(DRAIN_PAUSE_SECONDS, wait))
 
     def _round(self) -> float:
-        if (without := self._lanes.seconds_without_budget()) > 0:
+        if (without := self._lanes.seconds_without_budget(Priority.LIVE)) > 0:
             return without
+        without = self._lanes.seconds_without_budget(Priority.BACKFILL)  # then there is something for live edits only
+        live_only = without > 0
         with self._lock:
             room = self._slots.room()
-        leases = self._lease(room.well, room.troubled) if room.well or room.troubled else []
+        leases = self._lease(room.well, room.troubled, live_only=live_only) if room.well or room.troubled else []
         for lease in leases:
             self._threads.submit(self._push, lease)
         troubled = sum(lease.failures > 0 for lease in leases)
         if len(leases) - troubled == room.well:
             return min(room.more_in, POLL_SECONDS)  # a push that ends wakes the loop
-        due_in = self._store.seconds_until_due(troubled=troubled < room.troubled)
-        poll = jittered(POLL_SECONDS)
+        due_in = self._store.seconds_until_due(troubled=troubled < room.troubled, live_only=live_only)
+        poll = min(without, jittered(POLL_SECONDS)) if live_only else jittered(POLL_SECONDS)
         return poll if due_in is None else max(LEAST_PAUSE_SECONDS, min(due_in, poll))
 
-    def _lease(self, limit: int, troubled_limit: int) -> list[Lease]:
+    def _lease(self, limit: int, troubled_limit: int, *, live_only: bool = False) -> list[Lease]:
         # Taken before the server starts the lease, so that ours ends first whatever the statement took.
         asked_at = time.monotonic()
         leases = self._store.lease(
             limit=limit,
             troubled_limit=troubled_limit,
+            live_only=live_only,
             lease_seconds=LEASE_SECONDS,
             last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
         )

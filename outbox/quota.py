@@ -22,6 +22,10 @@ BURST_SECONDS = 6.0
 """What is not live is sent at an even pace, so that there is always something about to become free for a live edit. It
 may be ahead of that pace by so much: the upcoming jobs of a small office appear in one go."""
 
+LONGEST_CHARGE_SECONDS = 180.0
+"""No charge lasts longer: less than half a minute until a request is sent, a minute in which it may still arrive, and
+Google's minute."""
+
 DAY_BILLING_THRESHOLD = 1_000_000
 """Requests of a project in 24 hours beyond which Google means to send bills, and which it does not raise.
 https://developers.google.com/workspace/calendar/api/guides/quota"""
@@ -102,7 +106,7 @@ class Window:
 
     def draw(self, now: float, limit: Limit, priority: Priority, *, wanted: int, least: int, until: int) -> Grant:
         """Take up to `wanted` units, which count until `until`; none if there are fewer than `least`."""
-        self.charges = {second: units for second, units in self.charges.items() if second > now}
+        self._forget(now)
         ceiling, least = limit.ceiling(priority), min(wanted, least, _most_at_once(limit, priority))
         free = ceiling - sum(self.charges.values())
         if priority is not Priority.LIVE:
@@ -142,6 +146,16 @@ class Window:
         """Count what is sent in any case."""
         if units > 0:
             self._add(second, units)
+
+    def _forget(self, now: float) -> None:
+        """What no longer counts. What is ahead of its time was written before the clock was set back: nobody knows
+        when, so it counts as if it had just been sent.
+        """
+        self.paced_until = min(self.paced_until, now)
+        charges, self.charges = self.charges, {}
+        for second, units in charges.items():
+            if second > now:
+                self._add(second if second <= now + LONGEST_CHARGE_SECONDS else leaves_at(now), units)
 
     def _add(self, second: int, units: int) -> None:
         self.charges[second] = self.charges.get(second, 0) + units

@@ -18,7 +18,7 @@ from outbox.plan import Gone, Impossible, Known, Outcome, Stands, TryLater, Wish
 from outbox.schedule import Timed
 from outbox.speakers import Speakers
 from outbox.testpush import JOB_PREFIX, TOO_LATE_SECONDS
-from outbox.trouble import Broken, Resting, Trouble
+from outbox.trouble import Broken, Resting, RestReason, Trouble
 
 _LENGTH = timedelta(minutes=15)
 
@@ -27,7 +27,13 @@ _CLEAR_AWAY_SECONDS = 5.0
 
 _TOO_LATE = "Nobody took it up in time, so nothing was written. Start another test."
 _OUR_FAULT = "This failed through a fault of calendar-sync. Tell your administrator."
-_ASKED_TO_WAIT = "Google asked us to wait with this account. Try again in a few minutes."
+_RESTS = "This account rests for a while, so nothing was written; the status above says why. Try again later."
+_BY_REST: dict[RestReason, str] = {
+    "limit": "Google asked us to wait with this account. Try again in a few minutes.",
+    "no_calendar": "Google says that Google Calendar is switched off for this account. Ask whoever administers it.",
+    "no_answer": "Google does not answer at the moment. Try again in a few minutes.",
+    "ours": "Google does not accept this installation. Tell your administrator.",
+}
 
 
 def is_test(due: DueJob) -> bool:
@@ -165,7 +171,7 @@ def _sentence(trouble: Trouble | None) -> str:
             return "Google says that a permission is missing. Reconnect and tick all boxes."
         case Broken():
             return "Google no longer accepts our access. Reconnect your account."
-        case Resting(operators_matter=True):
-            return "Google does not accept this installation. Tell your administrator."
-        case _:
-            return _ASKED_TO_WAIT
+        case Resting():
+            return _BY_REST[trouble.why]
+        case None:
+            return _RESTS

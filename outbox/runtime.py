@@ -109,17 +109,21 @@ class Daemon:
         notify(STOPPING="1", STATUS="Finishing what is in flight.")
         return self._finish()
 
-    def drain(self) -> None:
-        """Relay every row and push every lane that is due, unless `stop` comes first."""
+    def drain(self, *, wait_for_quota: bool = True) -> None:
+        """Relay every row and push every lane that is due, unless `stop` comes first.
+
+        Args:
+            wait_for_quota: stay until what waits for quota, and for nothing else, is pushed too.
+        """
         while not self._stop.is_set():
             relayed = self.relay.relay_batch()
             if not relayed.claimed and not relayed.held_back:
                 break
             if not relayed.claimed:
                 self._stop.wait(HELD_BACK_SECONDS)
-        self.pusher.drain()
+        self.pusher.drain(wait_for_quota=wait_for_quota)
         while not self._stop.is_set() and self._leaving.work():
-            self.pusher.drain()
+            self.pusher.drain(wait_for_quota=wait_for_quota)
         self.budget.give_back()
 
     def _finish(self) -> bool:

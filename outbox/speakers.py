@@ -15,6 +15,7 @@ class Speaker:
     connection: LaneConnection
     access_token: str = field(repr=False)
     renewed: bool = False
+    """Whether the token has not been taken yet since it was renewed."""
 
 
 class Speakers:
@@ -50,8 +51,8 @@ class Speakers:
 
     @property
     def alone(self) -> bool:
-        """Whether nobody would be left without the one who speaks."""
-        return len(self._able) <= 1
+        """Whether nobody could go on without the one who speaks, or nobody can at all."""
+        return not self._able or (len(self._able) == 1 and not self._passed_over)
 
     def renew(self, speaker: Speaker) -> bool:
         """Get a new token for a speaker whose token was refused; False if that is over for this push."""

@@ -1,5 +1,6 @@
--- Roles with the least that each needs. Run once by an administrator, after `calendar-sync migrate`; harmless to repeat:
+-- Roles with the least that each needs. Run by an administrator after the first `calendar-sync migrate`; harmless to repeat:
 --     psql "$ADMIN_URL" -f sql/roles.sql
+-- From then on `calendar-sync migrate` runs it, so that the rights grow with the schema.
 -- They cannot log in: grant them to the login roles of your services.
 DO $$
 DECLARE
@@ -42,7 +43,8 @@ GRANT SELECT ON calendar_sync.calendar_connection, calendar_sync.lane_due, calen
     TO calendar_sync_daemon;
 GRANT SELECT ON calendar_sync.calendar_writer, calendar_sync.users_calendar TO calendar_sync_daemon, calendar_sync_web;
 -- What Google's answers change.
-GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token, access_token_expires_at, cooling_until)
+GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token, access_token_expires_at, cooling_until,
+              cooling_reason, lost_calendar_id)
     ON calendar_sync.calendar_connection TO calendar_sync_daemon;
 GRANT EXECUTE ON FUNCTION calendar_sync.clear_grant(bigint, bigint, text, integer)
     TO calendar_sync_daemon, calendar_sync_web;
@@ -69,7 +71,7 @@ GRANT SELECT, INSERT, UPDATE ON calendar_sync.calendar_connection TO calendar_sy
 GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.pending_push, calendar_sync.departure TO calendar_sync_web;
 GRANT INSERT (tenant_id, user_id, account_id, refresh_token) ON calendar_sync.abandoned_grant TO calendar_sync_web;
 -- Not the lease: whoever could write it could be a second writer to a calendar.
-GRANT SELECT, INSERT (tenant_id, calendar_id), UPDATE (due_at, not_before, failures)
+GRANT SELECT, INSERT (tenant_id, calendar_id), UPDATE (due_at, live_due_at, not_before, backlog_not_before, failures)
     ON calendar_sync.lane TO calendar_sync_web;
 GRANT SELECT (tenant_id, calendar_id, job_id, content_hash, in_doubt), UPDATE (in_doubt) ON calendar_sync.pushed_event
     TO calendar_sync_web;

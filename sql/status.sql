@@ -10,7 +10,7 @@ SELECT
     (SELECT count(*) FROM calendar_sync.pending_push WHERE problem IS NOT NULL) AS problems,
     (SELECT count(*) FROM calendar_sync.rejected_event) AS rejected_events,
     (SELECT coalesce(sum(requests), 0)::bigint FROM calendar_sync.request_hour
-     WHERE hour > calendar_sync.now() - interval '24 hours') AS google_requests_24_hours,
+     WHERE hour >= date_trunc('hour', calendar_sync.now()) - interval '24 hours') AS google_requests_24_hours,
     (SELECT count(*) FROM calendar_sync.lane WHERE lease_token IS NOT NULL) AS lanes_leased,
     (SELECT count(*) FROM calendar_sync.calendar_connection WHERE state = 'active' AND NOT paused) AS connections_active,
     (SELECT count(*) FROM calendar_sync.calendar_connection

@@ -18,6 +18,7 @@ from outbox.google.oauth import (
     TokenServerUnavailable,
 )
 from outbox.grants import AccountBusyError, GrantEndedError, Grants
+from outbox.tally import Tally
 from web.attempts import Attempt
 from web.outcomes import code_of_refusal
 from web.tracebacks import outline
@@ -44,6 +45,7 @@ _CODE_OF_ANSWER = {
     Meaning.INVALID: "google_refused",
     Meaning.EVENT_REFUSED: "google_refused",
     Meaning.NOT_FOUND: "no_calendar",
+    Meaning.NO_CALENDAR: "no_calendar",
 }
 """What it means that Google does not tell us the account's calendar; all else passes."""
 
@@ -58,6 +60,7 @@ class Redemption:
         oauth: GoogleOAuth,
         calendars: CalendarList,
         grants: Grants,
+        tally: Tally,
         scopes: Collection[str],
     ) -> None:
         """`scopes`: what Google was asked for."""
@@ -65,6 +68,7 @@ class Redemption:
         self._oauth = oauth
         self._calendars = calendars
         self._grants = grants
+        self._tally = tally
         self._scopes = frozenset(scopes)
 
     def outcome(self, attempt: Attempt, *, code: str | None, error: str | None) -> str:
@@ -105,6 +109,7 @@ class Redemption:
             return "missing_scope"
         if tokens.refresh_token is None:
             return "no_refresh_token"
+        # Whose request this is, it tells us itself; it counts for the project alone.
         primary = self._calendars.get(tokens.access_token, "primary")
         if not isinstance(primary, ListedCalendar):
             return _code_of_list_refusal(primary)
@@ -113,15 +118,16 @@ class Redemption:
                 user,
                 replace(tokens, scopes=granted),
                 Account(primary.id, primary.id),
-                lambda: self._still_good(tokens.access_token),
+                lambda: self._still_good(primary.id, tokens.access_token),
             )
         except GrantEndedError:
             return "grant_ended"
         return "connected"
 
-    def _still_good(self, access_token: str) -> bool:
+    def _still_good(self, account_id: str, access_token: str) -> bool:
         """Whether Google still takes the token. No answer is no sign that it does not."""
-        answer = self._calendars.get(access_token, "primary")
+        with self._tally.on_behalf_of(account_id):
+            answer = self._calendars.get(access_token, "primary")
         return isinstance(answer, ListedCalendar) or answer.meaning is not Meaning.UNAUTHORIZED
 
 
@@ -145,6 +151,4 @@ def _code_of_list_refusal(refusal: Answer) -> str:
         log.error("operator_needed", reason=refusal.reason or refusal.message)
         return "not_configured"
     log.warning("account_not_read", meaning=refusal.meaning.value, status=refusal.status, reason=refusal.reason)
-    if refusal.reason == "notACalendarUser":
-        return "no_calendar"
     return _CODE_OF_ANSWER.get(refusal.meaning, "google_unavailable")

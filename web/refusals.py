@@ -99,8 +99,20 @@ def of_calendar_list(refusal: Answer) -> Problem:
     """What it means that Google does not answer a question about calendars: nobody's fault here, or the operator's."""
     if refusal.meaning is Meaning.MISCONFIGURED:
         return not_configured(refusal.reason or refusal.message)
+    if refusal.meaning is Meaning.NO_CALENDAR:
+        return calendar_switched_off()
     log.warning("calendar_list_not_read", meaning=refusal.meaning.value, status=refusal.status, reason=refusal.reason)
     return google_unavailable(refusal.retry_after)
+
+
+def calendar_switched_off() -> Problem:
+    """Google Calendar is switched off for the account: its administrator's matter, not ours and not the user's."""
+    return Problem(
+        422,
+        "no_calendar",
+        "Google Calendar is switched off for your account",
+        "Ask whoever administers your Google account to switch it on.",
+    )
 
 
 def not_configured(reason: str) -> Problem:

@@ -86,7 +86,9 @@ def open_services(settings: WebSettings) -> Services:
             pool,
             cipher=cipher,
             oauth=oauth,
-            redemption=Redemption(cipher=cipher, oauth=oauth, calendars=calendar_list, grants=grants, scopes=scopes),
+            redemption=Redemption(
+                cipher=cipher, oauth=oauth, calendars=calendar_list, grants=grants, tally=tally, scopes=scopes
+            ),
             limits=limits,
             places=places,
             scopes=scopes,

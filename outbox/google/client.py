@@ -138,8 +138,7 @@ class GoogleCalendar:
 
     def _try(self, call: Call, calendar_id: str, access_token: str, deadline: float) -> Answer:
         """Make one HTTP request."""
-        now = self._clock()
-        if now >= deadline:
+        if self._clock() >= deadline:
             return Answer(Meaning.NOT_SENT, message="the deadline had passed")
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
         body = _body(call)
@@ -150,13 +149,14 @@ class GoogleCalendar:
         meter, answered = payer(), False
         if not meter.take():
             return Answer(Meaning.OUT_OF_BUDGET, message="out of quota")
+        began = self._clock()  # what was waited for the quota is no part of the request
         try:
             reply = self._transport.send(
                 _METHODS[type(call)],
                 self._url(call, calendar_id),
                 headers=headers,
                 body=body,
-                deadline=min(deadline, now + self._request_timeout),
+                deadline=min(deadline, began + self._request_timeout),
             )
             answered = True
         except NotSentError as failure:

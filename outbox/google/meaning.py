@@ -36,6 +36,8 @@ class Meaning(Enum):
     UNAUTHORIZED = "unauthorized"
     SCOPE_MISSING = "scope_missing"
     CALENDAR_READ_ONLY = "calendar_read_only"
+    NO_CALENDAR = "no_calendar"
+    """Google Calendar is switched off for this account, or the account is suspended."""
     EVENT_REFUSED = "event_refused"
     RATE_LIMITED = "rate_limited"
     """Slow down for seconds to minutes."""
@@ -62,7 +64,7 @@ class Meaning(Enum):
 class Body(Enum):
     """What a success carries."""
 
-    NOTHING = "anything"
+    NOTHING = "nothing"
     EVENT = "the event"
     CALENDAR = "the calendar"
 
@@ -103,6 +105,7 @@ _BY_REASON = {
     "insufficientPermissions": Meaning.SCOPE_MISSING,
     "ACCESS_TOKEN_SCOPE_INSUFFICIENT": Meaning.SCOPE_MISSING,
     "requiredAccessLevel": Meaning.CALENDAR_READ_ONLY,
+    "notACalendarUser": Meaning.NO_CALENDAR,
     "forbiddenForNonOrganizer": Meaning.EVENT_REFUSED,
 }
 """Meanings of a 403. "forbidden" and PERMISSION_DENIED are missing because a detail may say more."""
@@ -135,7 +138,10 @@ def read_answer(
     retry_after = _retry_after(headers, now)
     if 200 <= status < 300:
         if expects is Body.NOTHING:
-            return Answer(Meaning.DONE, status)
+            if not body:
+                return Answer(Meaning.DONE, status)
+            # Google says 204; with something in it, it is somebody else's page, and the work may not have been done.
+            return Answer(Meaning.UNAVAILABLE, status, message="a success with a body", retry_after=retry_after)
         if _is_event(payload) if expects is Body.EVENT else isinstance(payload, dict):
             return Answer(Meaning.DONE, status, resource=payload)
         return Answer(

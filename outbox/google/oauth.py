@@ -62,6 +62,8 @@ class TokenServerUnavailable:
     detail: str
     sent: bool = True
     """Whether the request may have arrived: a code can be redeemed only once."""
+    unknown_error: str = ""
+    """An error of Google's that we do not know: of this one grant, as far as anybody can tell."""
 
 
 TokenAnswer = Tokens | GrantRefused | ClientMisconfigured | TokenServerUnavailable
@@ -90,6 +92,9 @@ _OURS = frozenset(
     {
         "invalid_client",
         "deleted_client",
+        "disabled_client",
+        "restricted_client",
+        "org_internal",
         "redirect_uri_mismatch",
         "unsupported_grant_type",
         "invalid_request",
@@ -113,7 +118,7 @@ def read_token_answer(status: int, body: bytes) -> TokenAnswer:
         return GrantRefused(_REFUSED[error], error, _error_code(payload.get("error_subtype")))
     if error in _OURS:
         return ClientMisconfigured(error)
-    return TokenServerUnavailable(f"HTTP {status} {error}".rstrip())
+    return TokenServerUnavailable(f"HTTP {status} {error}".rstrip(), unknown_error=error)
 
 
 def read_revoke_answer(status: int, body: bytes) -> RevokeAnswer:

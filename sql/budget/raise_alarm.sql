@@ -5,7 +5,7 @@ SET alarmed = true
 FROM (
     SELECT sum(requests)::bigint AS requests
     FROM calendar_sync.request_hour
-    WHERE hour > calendar_sync.now() - interval '24 hours'
+    WHERE hour >= date_trunc('hour', calendar_sync.now()) - interval '24 hours'
 ) AS day
 WHERE this.hour = date_trunc('hour', calendar_sync.now()) AND NOT this.alarmed AND day.requests > %(alarm)s
 RETURNING day.requests

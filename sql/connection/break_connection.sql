@@ -4,6 +4,7 @@
 UPDATE calendar_sync.calendar_connection
 SET state = CASE WHEN state = 'disconnecting' THEN state ELSE %(state)s END,
     reconnect_reason = %(reconnect_reason)s,
+    lost_calendar_id = CASE WHEN %(state)s = 'calendar_lost' THEN calendar_id ELSE lost_calendar_id END,
     cannot_empty = state = 'disconnecting' AND (cannot_empty OR %(state)s = 'needs_reconnect')
 WHERE connection_id = %(connection_id)s
   AND grant_version = %(grant_version)s

@@ -4,6 +4,7 @@ SELECT CASE WHEN connection.state = 'active' AND connection.paused THEN 'paused'
        connection.reconnect_reason, connection.account_email, connection.calendar_id, connection.calendar_name,
        connection.scopes, connection.connected_at, lane.last_pushed_at, marks.pending, marks.problems,
        CASE WHEN connection.cooling_until > calendar_sync.now() THEN connection.cooling_until END AS resting_until,
+       CASE WHEN connection.cooling_until > calendar_sync.now() THEN connection.cooling_reason END AS resting_reason,
        connection.job_filter, connection.paused, connection.revocation, connection.events_left
 FROM calendar_sync.calendar_connection AS connection
 LEFT JOIN calendar_sync.lane USING (tenant_id, calendar_id)

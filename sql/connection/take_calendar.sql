@@ -3,5 +3,6 @@
 UPDATE calendar_sync.calendar_connection
 SET calendar_id = %(calendar_id)s,
     calendar_name = %(calendar_name)s,
+    lost_calendar_id = NULL,
     state = CASE WHEN state = 'needs_reconnect' THEN state ELSE 'active' END
 WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s

@@ -1,4 +1,5 @@
--- Purpose: the next slice of jobs that should be settled on a lane: upcoming, or with an event, and nothing pending.
+-- Purpose: the next slice of jobs that should be settled on a lane: upcoming, or with an event, and nothing pending. What a calendar
+-- is filled with and what it may show: a job that is over and was taken from it is not put back.
 -- Index: job_pkey, then the primary keys of pushed_event and pending_push. One snapshot: a job and its mark change together.
 SELECT job.job_id, job.cancelled, job.payload::text AS payload,
        pushed.event_id, pushed.id_generation, pushed.in_doubt, pushed.etag, pushed.content_hash
@@ -7,7 +8,7 @@ LEFT JOIN calendar_sync.pushed_event AS pushed
     ON pushed.tenant_id = job.tenant_id AND pushed.calendar_id = %(calendar_id)s AND pushed.job_id = job.job_id
 WHERE job.tenant_id = %(tenant_id)s
   AND job.job_id > %(after_job_id)s
-  AND (pushed.job_id IS NOT NULL OR (NOT job.cancelled AND job.ends_at > calendar_sync.now()))
+  AND (pushed.content_hash IS NOT NULL OR pushed.in_doubt OR (NOT job.cancelled AND job.ends_at > calendar_sync.now()))
   AND NOT EXISTS (
       SELECT FROM calendar_sync.pending_push AS pending
       WHERE pending.tenant_id = job.tenant_id

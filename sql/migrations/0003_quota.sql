@@ -26,18 +26,23 @@ CREATE INDEX pending_push_due ON calendar_sync.pending_push (tenant_id, calendar
     WHERE due_at IS NOT NULL;
 
 -- What is not live rests until then; a live edit need not wait for the quota of a backfill.
-ALTER TABLE calendar_sync.lane ADD COLUMN backlog_not_before timestamptz;
+ALTER TABLE calendar_sync.lane
+    ADD COLUMN backlog_not_before timestamptz,
+    ADD COLUMN live_due_at        timestamptz;   -- as due_at, for live edits alone: lanes that have some go first
+CREATE INDEX lane_free_live ON calendar_sync.lane (least(failures, 1), live_due_at)
+    WHERE lease_token IS NULL AND live_due_at IS NOT NULL;
 
 -- Each min() walks pending_push_due to the first entry of one priority, so the cost does not depend on how much waits.
 CREATE OR REPLACE VIEW calendar_sync.lane_due AS
 SELECT lane.tenant_id, lane.calendar_id,
        greatest(
-           least(pending.live_due_at,
-                 CASE WHEN pending.backlog_due_at IS NOT NULL
-                      THEN greatest(pending.backlog_due_at, lane.backlog_not_before) END),
+           least(pending.live_from,
+                 CASE WHEN pending.backlog_from IS NOT NULL
+                      THEN greatest(pending.backlog_from, lane.backlog_not_before) END),
            lane.not_before
        ) AS due_at,
-       pending.live_due_at, pending.backlog_due_at
+       CASE WHEN pending.live_from IS NOT NULL THEN greatest(pending.live_from, lane.not_before) END AS live_due_at,
+       pending.live_from, pending.backlog_from       -- as marked, without the lane's rests
 FROM calendar_sync.lane
 CROSS JOIN LATERAL (
     SELECT (
@@ -45,7 +50,7 @@ CROSS JOIN LATERAL (
         FROM calendar_sync.pending_push AS live
         WHERE live.tenant_id = lane.tenant_id AND live.calendar_id = lane.calendar_id
           AND live.priority = 0 AND live.due_at IS NOT NULL
-    ) AS live_due_at, least((
+    ) AS live_from, least((
         SELECT min(backfill.due_at)
         FROM calendar_sync.pending_push AS backfill
         WHERE backfill.tenant_id = lane.tenant_id AND backfill.calendar_id = lane.calendar_id
@@ -55,10 +60,15 @@ CROSS JOIN LATERAL (
         FROM calendar_sync.pending_push AS clean_up
         WHERE clean_up.tenant_id = lane.tenant_id AND clean_up.calendar_id = lane.calendar_id
           AND clean_up.priority = 2 AND clean_up.due_at IS NOT NULL
-    )) AS backlog_due_at
+    )) AS backlog_from
 ) AS pending
-WHERE (pending.live_due_at IS NOT NULL OR pending.backlog_due_at IS NOT NULL)
+WHERE (pending.live_from IS NOT NULL OR pending.backlog_from IS NOT NULL)
   AND EXISTS (
     SELECT FROM calendar_sync.calendar_writer
     WHERE calendar_writer.tenant_id = lane.tenant_id AND calendar_writer.calendar_id = lane.calendar_id
 );
+
+UPDATE calendar_sync.lane
+SET live_due_at = lane_due.live_due_at
+FROM calendar_sync.lane_due
+WHERE lane_due.tenant_id = lane.tenant_id AND lane_due.calendar_id = lane.calendar_id;

@@ -40,7 +40,7 @@ CREATE TABLE calendar_sync.token_refresh (
 CREATE INDEX token_refresh_due ON calendar_sync.token_refresh (due_at);
 
 -- A trigger, because no statement that changes a state, now or later, may forget it; and with the owner's rights, so that the
--- web app, which changes states too, can write no notification of its own making.
+-- web app, which changes states too, needs no right to write notifications: it causes one only by changing a state.
 CREATE FUNCTION calendar_sync.follow_connection() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -94,6 +94,14 @@ FROM calendar_sync.calendar_connection
 WHERE state IN ('needs_reconnect', 'calendar_lost');
 
 -- ---------------------------------------------------------------------------------------------------------------
+ALTER TABLE calendar_sync.calendar_connection
+    -- Why it rests until cooling_until: Google asked the account to wait; Google Calendar is switched off for the account; Google's
+    -- token server does not answer; something of ours is to be mended. NULL: not known, from before.
+    ADD COLUMN cooling_reason text CHECK (cooling_reason IN ('limit', 'no_calendar', 'no_answer', 'ours')),
+    -- Found lost; until a calendar is chosen, no new grant alone makes it writable again.
+    ADD COLUMN lost_calendar_id text;
+UPDATE calendar_sync.calendar_connection SET lost_calendar_id = calendar_id WHERE state = 'calendar_lost';
+
 -- The calendars that a user's connection has to do with: the chosen one, and those being left.
 CREATE VIEW calendar_sync.users_calendar AS
 SELECT tenant_id, user_id, calendar_id

@@ -1,23 +1,43 @@
--- Purpose: lease the lanes that have been due longest and that nobody holds: so many of those that are well, and so many of those whose
--- last push was in vain, which have places of their own and never take anybody else's.
--- Index: lane_free (its predicate leaves out what is leased; the janitor puts expired leases back).
+-- Purpose: lease lanes that are due and that nobody holds: so many of those that are well, and so many of those whose last push was in
+-- vain, which have places of their own and never take anybody else's. In each half those with live edits go first, and then those that have
+-- been due longest.
+-- Index: lane_free_live, lane_free (their predicates leave out what is leased; the janitor puts expired leases back).
 -- CTEs, because a sub-select may be planned in a way that loses the LIMIT.
-WITH healthy AS (
+WITH healthy_live AS (
+    SELECT tenant_id, calendar_id
+    FROM calendar_sync.lane
+    WHERE lease_token IS NULL AND least(failures, 1) = 0
+      AND live_due_at <= calendar_sync.now() AND due_at <= calendar_sync.now()
+    ORDER BY live_due_at
+    LIMIT %(limit)s
+    FOR NO KEY UPDATE SKIP LOCKED
+), troubled_live AS (
+    SELECT tenant_id, calendar_id
+    FROM calendar_sync.lane
+    WHERE lease_token IS NULL AND least(failures, 1) = 1
+      AND live_due_at <= calendar_sync.now() AND due_at <= calendar_sync.now()
+    ORDER BY live_due_at
+    LIMIT %(troubled_limit)s
+    FOR NO KEY UPDATE SKIP LOCKED
+), healthy AS (
     SELECT tenant_id, calendar_id
     FROM calendar_sync.lane
     WHERE lease_token IS NULL AND least(failures, 1) = 0 AND due_at <= calendar_sync.now()
+      AND (live_due_at > calendar_sync.now()) IS NOT FALSE
     ORDER BY due_at
-    LIMIT %(limit)s
+    LIMIT CASE WHEN %(live_only)s THEN 0 ELSE %(limit)s - (SELECT count(*) FROM healthy_live) END
     FOR NO KEY UPDATE SKIP LOCKED
 ), troubled AS (
     SELECT tenant_id, calendar_id
     FROM calendar_sync.lane
     WHERE lease_token IS NULL AND least(failures, 1) = 1 AND due_at <= calendar_sync.now()
+      AND (live_due_at > calendar_sync.now()) IS NOT FALSE
     ORDER BY due_at
-    LIMIT %(troubled_limit)s
+    LIMIT CASE WHEN %(live_only)s THEN 0 ELSE %(troubled_limit)s - (SELECT count(*) FROM troubled_live) END
     FOR NO KEY UPDATE SKIP LOCKED
 ), due AS (
-    SELECT * FROM healthy UNION ALL SELECT * FROM troubled
+    SELECT * FROM healthy_live UNION ALL SELECT * FROM troubled_live
+    UNION ALL SELECT * FROM healthy UNION ALL SELECT * FROM troubled
 )
 UPDATE calendar_sync.lane
 SET lease_token = gen_random_uuid(),

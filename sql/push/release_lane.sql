@@ -2,7 +2,8 @@
 -- Index: lane_pkey, pending_push_due, those of calendar_writer. Nothing due, or nobody who could push it: due_at becomes NULL.
 -- Whatever still waits, the lane goes behind those that have been due until now: a long backlog takes turns. It rests longer if the
 -- push was in vain, or if everybody who could push has been asked to wait; whether somebody else has joined is read here, not remembered.
--- What is not live rests longer if there is no quota for it now. The due time is that of lane_due as it will be with these rests.
+-- What is not live rests longer if there is no quota for it now. The due times are those of lane_due as they will be with these rests.
+-- A push that asked for nothing (troubled NULL) leaves the lane's failures as they are.
 WITH rest AS (
     SELECT CASE WHEN %(backlog_rest_seconds)s::float8 > 0
                 THEN calendar_sync.now() + make_interval(secs => %(backlog_rest_seconds)s::float8)
@@ -18,18 +19,19 @@ WITH rest AS (
 UPDATE calendar_sync.lane
 SET lease_token = NULL,
     lease_expires_at = NULL,
-    failures = CASE WHEN %(troubled)s THEN lane.failures + 1 ELSE 0 END,
+    failures = CASE WHEN %(troubled)s::boolean THEN lane.failures + 1 WHEN NOT %(troubled)s::boolean THEN 0 ELSE lane.failures END,
     not_before = rest.ends_at,
     backlog_not_before = coalesce(rest.backlog_ends_at, lane.backlog_not_before),
-    due_at = (
+    (due_at, live_due_at) = (
         SELECT greatest(
-            least(
-                lane_due.live_due_at,
-                CASE WHEN lane_due.backlog_due_at IS NOT NULL
-                     THEN greatest(lane_due.backlog_due_at, coalesce(rest.backlog_ends_at, lane.backlog_not_before)) END
-            ),
-            rest.ends_at
-        )
+                   least(
+                       lane_due.live_from,
+                       CASE WHEN lane_due.backlog_from IS NOT NULL
+                            THEN greatest(lane_due.backlog_from, coalesce(rest.backlog_ends_at, lane.backlog_not_before)) END
+                   ),
+                   rest.ends_at
+               ),
+               CASE WHEN lane_due.live_from IS NOT NULL THEN greatest(lane_due.live_from, rest.ends_at) END
         FROM calendar_sync.lane_due
         WHERE lane_due.tenant_id = lane.tenant_id AND lane_due.calendar_id = lane.calendar_id
     ),

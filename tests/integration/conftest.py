@@ -192,7 +192,7 @@ class Engine:
 
     def sync(self) -> None:
         """Relay and push until nothing is due."""
-        self.daemon.drain()
+        self.daemon.drain(wait_for_quota=False)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:

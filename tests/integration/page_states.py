@@ -108,7 +108,12 @@ STATES: dict[str, Facts] = {
     "active": facts(ACTIVE),
     "active-new": facts(replace(ACTIVE, last_pushed_at=None, connected_at=NOW)),
     "active-pending": facts(replace(ACTIVE, pending=3), notice=NOTICES["calendar_chosen"]),
-    "active-resting": facts(replace(ACTIVE, pending=1200, resting_until=NOW + timedelta(minutes=9))),
+    "active-resting": facts(
+        replace(ACTIVE, pending=1200, resting_until=NOW + timedelta(minutes=9), resting_reason="limit")
+    ),
+    "active-resting_for_us": facts(
+        replace(ACTIVE, pending=2, resting_until=NOW + timedelta(minutes=4), resting_reason="ours")
+    ),
     "active-problems": facts(
         replace(ACTIVE, problems=5),
         problems=PROBLEMS,

@@ -28,6 +28,7 @@ NOBODY_YET = {
     "job_filter": "all",
     "paused": False,
     "resting_until": None,
+    "resting_reason": None,
     "leaving": [],
     "last_disconnect": None,
 }

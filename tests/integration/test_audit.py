@@ -1,6 +1,7 @@
 """The audit finds nothing in a healthy calendar, and puts right what it finds."""
 
 from tests.integration.conftest import World, job
+from web.api.paths import API
 
 
 def compare_everything(world: World) -> int:
@@ -38,4 +39,18 @@ def test_an_event_that_should_have_gone_is_removed(world: World) -> None:
     world.sync()
     world.execute("UPDATE calendar_sync.job SET cancelled = true")
     assert compare_everything(world) == 1
+    assert world.titles(ana) == []
+
+
+def test_what_is_over_and_was_taken_from_a_calendar_is_not_missed_there(world: World) -> None:
+    ana = world.connect("u_ana")
+    over = {"dispatch_window": {"start": "2026-01-05T08:00:00Z", "end": "2026-01-05T09:00:00Z"}}
+    world.commit("job_1", job("J-1", legs=[{"summary": "Dallas", **over}]))
+    world.sync()
+    assert world.titles(ana) == ["J-1 · Dallas"]
+    for job_filter in ("assigned", "all"):
+        world.caller("u_ana").ask("PATCH", API, {"job_filter": job_filter})
+        world.sync()
+    assert world.titles(ana) == []
+    assert compare_everything(world) == 0
     assert world.titles(ana) == []

@@ -18,7 +18,7 @@ import pytest
 from psycopg import sql
 
 from daemon import main
-from outbox.migrations import migrations
+from outbox.migrations import Rights, migrate, migrations, renew_rights
 from outbox.settings import Settings
 from tests.conftest import create_database, drop_database, of_database
 from tests.integration.conftest import World, eventually, job
@@ -106,6 +106,42 @@ def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(empty_url: s
     applied = [f"applied migration {migration.version}: {migration.name}" for migration in migrations()]
     assert succeed("migrate", environment=environment).splitlines() == applied
     assert succeed("migrate", environment=environment) == "the database is up to date\n"
+
+
+def test_migrate_renews_the_rights_of_roles_that_were_made_for_this_database(empty_url: str) -> None:
+    migrate(empty_url)
+    assert renew_rights(empty_url) is Rights.NO_ROLES
+    with psycopg.connect(empty_url, autocommit=True) as owner:
+        owner.execute(sql.SQL((PROJECT / "sql" / "roles.sql").read_text(encoding="utf-8")))
+        # As after an upgrade that made a table.
+        owner.execute("REVOKE ALL ON calendar_sync.quota FROM calendar_sync_daemon")
+        succeed("migrate", environment={"DATABASE_URL": empty_url})
+        asked = "SELECT has_table_privilege('calendar_sync_daemon', 'calendar_sync.quota', 'SELECT')"
+        assert owner.execute(asked).fetchone() == (True,)
+
+
+def test_migrate_says_so_where_it_may_not_renew_rights(empty_url: str, refuse: Refuse) -> None:
+    migrate(empty_url)
+    migrator = f"migrator_{uuid4().hex}"
+    with psycopg.connect(empty_url, autocommit=True) as owner:
+        owner.execute(sql.SQL((PROJECT / "sql" / "roles.sql").read_text(encoding="utf-8")))
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(migrator)))
+        owner.execute(
+            sql.SQL(
+                "GRANT ALL ON SCHEMA calendar_sync TO {0}; GRANT SELECT ON calendar_sync.schema_migration TO {0}"
+            ).format(sql.Identifier(migrator))
+        )
+        owner.execute(
+            sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+                sql.Identifier(owner.info.dbname), sql.Identifier(migrator)
+            )
+        )
+        try:
+            url = f"{empty_url}{'&' if '?' in empty_url else '?'}user={migrator}"
+            complaint = refuse("migrate", environment={"DATABASE_URL": url}).complaint
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(migrator)))
+    assert "run sql/roles.sql as an administrator" in complaint
 
 
 def test_migrate_may_run_in_two_processes_at_once(empty_url: str) -> None:

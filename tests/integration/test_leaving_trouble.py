@@ -9,7 +9,8 @@ import pytest
 from outbox.access import Access
 from outbox.budget import Budget
 from outbox.google.client import GoogleCalendar
-from outbox.grants import Grants
+from outbox.google.oauth import RevokeAnswer
+from outbox.grants import Grants, Revocation
 from outbox.lane import LaneStore, Lease
 from outbox.push import LanePusher
 from outbox.runtime import oauth_client
@@ -26,6 +27,7 @@ from tests.integration.steps import (
     problems,
     reconnect,
     requests_for,
+    revoke,
     shared_calendar,
 )
 from web.api.paths import API
@@ -311,3 +313,67 @@ def test_whoever_waits_for_an_accounts_turn_gets_it_in_the_end(world: World, eng
         assert not answer.done()
     assert answer.result(30)["revocation"] == "revoked"
     oauth.close()
+
+
+class Revoker:
+    """Google, with something that happens after it has ended a grant, and before its answer is here."""
+
+    def __init__(self, world: World, meanwhile: Callable[[], object]) -> None:
+        self._oauth = oauth_client(world.stage.settings, world.stop)
+        self._meanwhile = meanwhile
+
+    def revoke(self, token: str) -> RevokeAnswer:
+        """End a grant."""
+        answer = self._oauth.revoke(token)
+        self._meanwhile()
+        return answer
+
+
+def disconnect_while(world: World, engine: Engine, meanwhile: Callable[[], object]) -> Revocation:
+    """Ana disconnects, and this happens during the revocation."""
+    google: Any = Revoker(world, meanwhile)
+    grants = Grants(engine.pool, cipher_of(world), google)
+    return grants.disconnect(User(world.tenant, "u_ana"), remove_events=False)
+
+
+def told(world: World) -> list[tuple[Any, ...]]:
+    """What anybody was told."""
+    return world.execute("SELECT user_id, kind, reason FROM calendar_sync.notification ORDER BY id")
+
+
+def test_a_grant_that_ends_because_its_user_disconnects_is_no_trouble_to_tell_of(world: World, engine: Engine) -> None:
+    world.connect("u_ana")
+    world.commit("job_1", job())
+    engine.sync()
+
+    def push() -> None:
+        world.commit("job_1", job("J-2"))
+        world.sync()
+
+    assert disconnect_while(world, engine, push) is Revocation.REVOKED
+    assert (seen(world, "u_ana")["state"], told(world)) == ("not_connected", [])
+
+
+def test_a_disconnect_that_died_after_the_revocation_is_carried_through_by_the_daemon(
+    world: World, engine: Engine
+) -> None:
+    world.connect("u_ana")
+
+    def die() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        disconnect_while(world, engine, die)
+    assert seen(world, "u_ana")["state"] == "disconnecting"
+    engine.sync()
+    assert (seen(world, "u_ana")["state"], told(world)) == ("not_connected", [])
+
+
+def test_a_dead_connection_keeps_nobodys_grant_alive(world: World, engine: Engine) -> None:
+    email = world.connect("u_ana")
+    revoke(world, "u_ana")
+    world.commit("job_1", job())
+    engine.sync()
+    assert seen(world, "u_ana")["state"] == "needs_reconnect"
+    grant(world, "u_bo", email)
+    assert disconnect(world, "u_bo", remove_events=False)["revocation"] == "revoked"

@@ -6,6 +6,7 @@ from typing import get_args
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from outbox.access import Access
 from outbox.connection_view import ReconnectReason
@@ -81,7 +82,44 @@ def test_a_lost_calendar_is_told_once_and_its_successor_too(world: World) -> Non
     assert told(world) == [("broken", "calendar_lost"), ("recovered", None)]
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "the grant dies"])
+def test_a_new_grant_of_the_same_account_does_not_bring_back_a_lost_calendar(world: World, meanwhile: str) -> None:
+    email, other = "ana@example.com", "other@group.calendar.google.com"
+    world.google.add_account(AccountSpec(email=email, calendars=(CalendarSpec(id=other, summary="Other"),)))
+    grant(world, "u_ana", email)
+    choose(world, "u_ana", other)
+    world.fault(kind="refuse", calendar=other, status=404, reason="notFound")
+    world.commit("job_1", job())
+    world.sync()
+    found = [("broken", "calendar_lost")]
+    if meanwhile == "the grant dies":
+        world.execute(
+            "UPDATE calendar_sync.calendar_connection SET state = 'needs_reconnect', reconnect_reason = 'revoked'"
+        )
+        found += [("broken", "revoked"), ("broken", "calendar_lost")]
+    assert reconnect(world, "u_ana") == "calendar_lost"
+    world.sync()
+    assert told(world) == found
+    world.heal()
+    choose(world, "u_ana", other)
+    world.sync()
+    assert world.titles(other, email) == ["J-1 · Dallas → Memphis"]
+    assert told(world) == [*found, ("recovered", None)]
+
+
+def test_what_breaks_is_logged_by_the_daemon_that_wrote_it_down_and_no_other(world: World) -> None:
+    world.connect("u_ana")
+    with world.engine() as engine, capture_logs() as logs:
+        access = Access(engine.pool, cipher_of(world), oauth_client(world.stage.settings, world.stop))
+        stored = access.read_grant(User(world.tenant, "u_ana"))
+        assert stored is not None
+        for _ in range(2):
+            access.record_trouble(stored, Broken("needs_reconnect", "revoked"))
+    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == ["connection_broken"]
+
+
 ANSWERS = {
+    "u_no_calendar": (403, "notACalendarUser", []),
     "u_refused": (401, "authError", [("broken", "revoked")]),
     "u_unpermitted": (403, "insufficientPermissions", [("broken", "missing_scope")]),
     "u_reading": (403, "requiredAccessLevel", [("broken", "calendar_lost")]),
@@ -188,6 +226,18 @@ def test_many_are_reminded_in_slices(world: World) -> None:
     assert told(world, "u_1") == [("broken", "calendar_lost"), ("reminder", "calendar_lost")]
 
 
+def test_a_chore_that_fails_holds_up_no_other(world: World) -> None:
+    world.connect("u_ana")
+    break_by_push(world)
+    world.execute("DROP FUNCTION calendar_sync.next_reminder CASCADE")  # reminders cannot be counted
+    world.advance(91 * DAY)
+    with world.engine() as engine, capture_logs() as logs:
+        for _ in range(2):
+            engine.janitor.work()
+    assert [(entry["event"], entry["chore"]) for entry in logs] == [("chore_failed", "reminders")]
+    assert told(world) == []
+
+
 def test_notifications_are_forgotten_after_ninety_days(world: World) -> None:
     world.connect("u_ana")
     break_by_push(world)
@@ -237,6 +287,22 @@ def test_the_runbooks_questions_are_answered(world: World) -> None:
     assert broken[3:5] == ("needs_reconnect", "revoked")
     assert [row[1:] for row in world.execute(example("peaks", RUNBOOK).decode())] == [("revoked", 1)]
     assert [row[:3] for row in world.execute(example("tenants", RUNBOOK).decode())] == [(world.tenant, "revoked", 1)]
+
+
+def test_the_runbook_says_of_a_key_that_it_is_lost_for_good(world: World) -> None:
+    for name in ("u_ana", "u_bo", "u_cy"):
+        world.connect(name)
+    disconnect = {"remove_events": True}
+    world.caller("u_cy").ask("POST", f"{API}/disconnect", disconnect)
+    world.execute(
+        "UPDATE calendar_sync.calendar_connection SET refresh_token = overlay(refresh_token PLACING 'x'::bytea FROM 3)"
+        " WHERE user_id <> 'u_bo'"
+    )
+    world.execute(example("lost key", RUNBOOK).decode().replace("'k0'", "'xemo'"))
+    assert connection(world, "u_ana", "state", "reconnect_reason") == ("needs_reconnect", "key_lost")
+    assert connection(world, "u_bo", "state", "reconnect_reason") == ("active", None)
+    assert connection(world, "u_cy", "state", "cannot_empty") == ("disconnecting", True)
+    assert [told(world, name) for name in ("u_ana", "u_bo", "u_cy")] == [[("broken", "key_lost")], [], []]
 
 
 def example(name: str, document: Path = GUIDE) -> bytes:

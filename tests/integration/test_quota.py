@@ -1,15 +1,26 @@
 """Quotas that daemons share: what is refused, who goes on, who goes first, and what it leaves behind."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from structlog.testing import capture_logs
 
-from outbox.quota import DAY_ALARM
+from outbox import connections
+from outbox.budget import Allowance
+from outbox.database import Connection
+from outbox.lane import LaneStore
+from outbox.ledger import Page, lock_pages
+from outbox.quota import DAY_ALARM, Priority
+from outbox.statements import statement
+from outbox.user import User
 from tests.integration.conftest import Engine, World, job
+from tests.integration.interleaving import background
 from tests.integration.steps import connection, freeze, grant, pending, requests_for, shared_calendar
 from web.api.paths import API
 
@@ -96,6 +107,7 @@ def test_what_a_user_may_not_send_is_nobodys_fault_and_waits_until_there_is_quot
     use_up(world, "u_ana", 598)
     engine.sync()
     assert world.calls(calendar) == []
+    assert engine.pusher._lanes.seconds_until_quota() is not None
     assert (pending(world), on_record(world)) == ([f"job_{number:03}" for number in range(5)], (0, 0, 0))
     world.advance(29)
     engine.sync()
@@ -104,6 +116,7 @@ def test_what_a_user_may_not_send_is_nobodys_fault_and_waits_until_there_is_quot
     engine.sync()
     assert [method for method, _ in world.calls(calendar)] == ["POST"] * 5
     assert (pending(world), on_record(world)) == ([], (0, 0, 0))
+    assert engine.pusher._lanes.seconds_until_quota() is None
 
 
 def test_a_push_that_runs_out_in_the_middle_leaves_no_doubt_about_what_it_did_not_send(
@@ -155,6 +168,10 @@ def test_somebody_else_on_the_calendar_goes_on_with_an_account_of_his_own(world:
     assert world.titles(calendar, reader) == ["J-1 · Dallas → Memphis"]
     assert requests_for(world, connection(world, "u_bo", "account_email")[0])[-1]["method"] == "POST"
     assert on_record(world) == (0, 0, 0)
+    # And so it goes on while the first account waits.
+    world.commit("job_2", job("J-2"))
+    engine.sync()
+    assert (pending(world), on_record(world)) == ([], (0, 0, 0))
 
 
 def test_a_rate_limit_slows_every_connection_of_the_account_and_nobody_else(world: World, engine: Engine) -> None:
@@ -190,7 +207,9 @@ def test_requests_are_counted_and_an_operator_is_told_once_an_hour(world: World,
     assert [(entry["event"], entry["requests"]) for entry in told] == [
         ("requests_of_24_hours_near_googles_threshold", DAY_ALARM + 1)
     ]
-    world.advance(25 * 3600)
+    world.advance(24 * 3600)
+    assert world.status()["google_requests_24_hours"] == DAY_ALARM + 1
+    world.advance(3600)
     assert world.status()["google_requests_24_hours"] == 0
 
 
@@ -200,6 +219,9 @@ def test_what_the_web_app_asks_counts_for_the_account_too(world: World) -> None:
     before = in_use(world, f"account:{account}")
     world.caller("u_ana").ask("GET", f"{API}/calendars")
     assert in_use(world, f"account:{account}") == before + 1
+    # Who a new grant belongs to is known from the second request on.
+    grant(world, "u_bo", account)
+    assert in_use(world, f"account:{account}") == before + 2
 
 
 def test_a_daemon_that_ends_gives_back_what_it_did_not_use(world: World) -> None:
@@ -210,3 +232,159 @@ def test_a_daemon_that_ends_gives_back_what_it_did_not_use(world: World) -> None
     [[counted]] = world.execute("SELECT requests FROM calendar_sync.request_hour")
     assert in_use(world, "project") == counted
     assert in_use(world, f"account:{account}") < counted
+
+
+HOLD = "SELECT FROM calendar_sync.quota WHERE scope = %s FOR UPDATE"
+"""What a daemon does that is stopped amid a transaction."""
+
+
+def test_whoever_holds_the_projects_row_costs_all_pushes_together_one_short_wait(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, draws = engine.daemon.budget.project, []
+    monkeypatch.setattr(project, "_clock", lambda: 0.0)
+    charge(world, "project", 1, 30)
+
+    def noted(connection: Connection, scopes: Iterable[str]) -> dict[str, Page]:
+        draws.append(scopes)
+        return lock_pages(connection, scopes)
+
+    monkeypatch.setattr("outbox.project_pool.lock_pages", noted)
+    with psycopg.connect(world.database_url) as frozen, ThreadPoolExecutor(4) as threads:
+        frozen.execute(HOLD, ["project"])
+        assert [*threads.map(project.take, [Priority.LIVE] * 4)] == [False] * 4
+        project.refresh()
+    assert (len(draws), project.wait(Priority.LIVE)) == (1, 1.0)
+    monkeypatch.setattr(project, "_clock", lambda: 2.0)
+    assert project.take(Priority.LIVE)
+
+
+@pytest.mark.parametrize("whose", ["account", "project"])
+def test_a_push_that_cannot_reach_the_quotas_settles_what_it_has_found_out(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    calendar = world.connect("u_ana")
+    for number in range(5):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    take, taken = Allowance.take, []
+
+    def broken(*_: Any) -> None:
+        raise psycopg.OperationalError("terminating connection due to administrator command")
+
+    def take_and_break(allowance: Allowance) -> bool:
+        taken.append(allowance)
+        if len(taken) == 3:
+            monkeypatch.setattr(f"outbox.{'budget' if whose == 'account' else 'project_pool'}.lock_pages", broken)
+            monkeypatch.setattr(allowance if whose == "account" else engine.daemon.budget.project, "_left", 0)
+        return take(allowance)
+
+    monkeypatch.setattr(Allowance, "take", take_and_break)
+    engine.relay.relay_batch()
+    engine.pusher.drain()
+    assert len(world.titles(calendar)) == 2
+    assert (pending(world), on_record(world)) == (["job_2", "job_3", "job_4"], (0, 0, 0))
+
+
+def test_a_row_that_somebody_holds_keeps_no_other_account_waiting(world: World, engine: Engine) -> None:
+    budget, scopes = engine.daemon.budget, ("account:a", "account:b")
+    for scope in scopes:
+        charge(world, scope, 5, 30)
+    [[second]] = world.execute("SELECT DISTINCT jsonb_object_keys(charges)::integer FROM calendar_sync.quota")
+    for scope in scopes:
+        budget.give_back_to(scope, Counter({second: 5}), Counter({second: 1}), paced=False)
+    with psycopg.connect(world.database_url) as frozen:
+        frozen.execute(HOLD, ["account:a"])
+        budget.work()
+        assert [in_use(world, scope) for scope in scopes] == [5, 1]
+    budget.work()
+    assert [in_use(world, scope) for scope in scopes] == [1, 1]
+
+
+def test_live_edits_go_before_the_backfills_of_other_calendars(world: World, engine: Engine) -> None:
+    filled = backlog(world, "u_ana", 2)
+    edited = world.connect("u_bo", tenant="other")
+    world.commit("job_1", job("J-edited"), tenant="other")
+    engine.relay.relay_batch()
+    engine.daemon.budget.project._dry_until[Priority.BACKFILL] = float("inf")
+    engine.pusher._round()
+    assert engine.pusher.finish(30)
+    assert (world.titles(edited), world.titles(filled)) == (["J-edited · Dallas → Memphis"], [])
+    assert world.execute("SELECT due_at, live_due_at FROM calendar_sync.lane WHERE tenant_id = 'other'") == [
+        (None, None)
+    ]
+
+
+def test_lanes_are_leased_in_that_order_however_many_there_are(world: World, engine: Engine) -> None:
+    world.execute(
+        "INSERT INTO calendar_sync.lane (tenant_id, calendar_id, due_at, live_due_at)"
+        " SELECT 't', number::text, calendar_sync.now() - make_interval(secs => number),"
+        " CASE WHEN number %% %s = 0 THEN calendar_sync.now() - interval '1 second' END"
+        " FROM generate_series(1, 5000) AS number",
+        100,
+    )
+    world.execute("ANALYZE calendar_sync.lane")
+    parameters = {"limit": 60, "troubled_limit": 4, "live_only": False, "lease_seconds": 30.0}
+    with psycopg.connect(world.database_url, autocommit=True) as admin:
+        explain = b"EXPLAIN " + statement("push/lease_lanes").as_bytes()
+        plan = "\n".join(line for (line,) in admin.execute(explain, parameters))
+    assert "Seq Scan on lane" not in plan
+    assert plan.count("using lane_free_live on lane") == 2
+    leases = LaneStore(engine.pool).lease(limit=60, troubled_limit=4, lease_seconds=30.0, last_call_ends_by=0.0)
+    leased = {int(lease.calendar_id) for lease in leases}
+    assert leased == {*range(100, 5001, 100), *range(4990, 5000)}
+
+
+def test_a_push_that_could_ask_for_nothing_leaves_the_lane_in_the_trouble_it_was_in(
+    world: World, engine: Engine
+) -> None:
+    world.connect("u_ana")
+    world.execute("UPDATE calendar_sync.lane SET failures = 5")
+    use_up(world, "u_ana", 600)
+    world.commit("job_1", job("J-1"))
+    engine.sync()
+    assert world.execute("SELECT failures FROM calendar_sync.lane") == [(5,)]
+    world.advance(40)
+    engine.sync()
+    assert world.execute("SELECT failures FROM calendar_sync.lane") == [(0,)]
+
+
+def test_a_resync_takes_the_lane_before_the_pairs_as_a_push_that_begins_does(world: World, engine: Engine) -> None:
+    world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    engine.sync()
+    with psycopg.connect(world.database_url) as push:
+        push.execute("SELECT FROM calendar_sync.lane FOR NO KEY UPDATE")
+        with background(world, lambda: connections.resync(engine.pool, User(world.tenant, "u_ana"))) as resync:
+            push.execute("UPDATE calendar_sync.pushed_event SET in_doubt = false")
+            push.commit()
+        assert resync.result() == 1
+
+
+def test_a_deadlock_before_anything_was_sent_costs_another_try(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calendar = world.connect("u_ana")
+    store = engine.pusher._store
+    begin, failures = store.begin, [psycopg.errors.DeadlockDetected()]
+
+    def begin_later(*arguments: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return begin(*arguments)
+
+    monkeypatch.setattr(store, "begin", begin_later)
+    world.commit("job_1", job("J-1"))
+    engine.sync()
+    assert (world.titles(calendar), on_record(world)) == (["J-1 · Dallas → Memphis"], (0, 0, 0))
+
+
+def test_a_daemon_that_has_nothing_more_to_do_gives_back_what_it_drew(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = engine.daemon.budget.project
+    monkeypatch.setattr(project, "_clock", lambda: 0.0)
+    assert project.offers(Priority.LIVE) > 0
+    assert in_use(world, "project") > 0
+    monkeypatch.setattr(project, "_clock", lambda: 11.0)
+    project.refresh()
+    assert world.execute("SELECT charges FROM calendar_sync.quota WHERE scope = 'project'") == [({},)]

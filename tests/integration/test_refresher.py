@@ -283,6 +283,21 @@ def test_a_key_that_is_missing_here_stops_nobody_else_and_parts_nobody_from_a_ca
     assert [entry["log_level"] for entry in logs] == ["error"]
 
 
+def test_an_unknown_error_about_one_grant_pauses_nobody_else_and_the_operator_is_told(world: World) -> None:
+    accounts = [world.connect(f"u_{number}") for number in range(3)]
+    world.advance(1.5 * DAY)
+    world.fault(kind="refuse", path="^/token$", account=accounts[1], status=403, reason="never_heard_of")
+    with refresher(world) as one, capture_logs() as logs:
+        one.work()
+        assert one.work() > 0
+    assert [refreshes(world, account) > 0 for account in accounts] == [True] * 3
+    assert [entry["reason"] for entry in logs if entry["event"] == "operators_matter"] == [
+        "Google's token server answers with an unknown error: never_heard_of"
+    ]
+    assert "token_server_failed" not in [entry["event"] for entry in logs]
+    assert world.execute("SELECT DISTINCT state FROM calendar_sync.calendar_connection") == [("active",)]
+
+
 def test_a_round_costs_the_same_however_many_connections_are_idle(world: World) -> None:
     world.execute(
         "INSERT INTO calendar_sync.calendar_connection"

@@ -49,6 +49,8 @@ DAEMON_MAY: Rights = {
             "access_token",
             "access_token_expires_at",
             "cooling_until",
+            "cooling_reason",
+            "lost_calendar_id",
         ),
     },
     "calendar_writer": {"SELECT": ALL},
@@ -93,7 +95,7 @@ WEB_MAY: Rights = {
     "lane": {
         "SELECT": ALL,
         "INSERT": only("tenant_id", "calendar_id"),
-        "UPDATE": only("due_at", "not_before", "failures"),
+        "UPDATE": only("due_at", "live_due_at", "not_before", "backlog_not_before", "failures"),
     },
     "lane_due": {"SELECT": ALL},
     "notification": {},

@@ -102,6 +102,7 @@ def test_a_producers_job_with_a_name_like_a_test_push_is_a_job(world: World, eng
         ({"kind": "refuse", "method": "POST", "status": 400, "reason": "invalid"}, "written", "not accept a value"),
         ({"kind": "refuse", "method": "POST", "status": 503}, "written", "did not give a clear answer"),
         ({"kind": "refuse", "method": "POST", "status": 403, "reason": "quotaExceeded"}, "written", "asked us to wait"),
+        ({"kind": "refuse", "method": "POST", "status": 403, "reason": "notACalendarUser"}, "written", "switched off"),
         ({"kind": "refuse", "method": "GET", "status": 404, "reason": "notFound"}, "read_back", "did not show it"),
         ({"kind": "refuse", "method": "DELETE", "status": 500}, "removed", "did not give a clear answer"),
     ],

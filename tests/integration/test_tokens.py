@@ -9,15 +9,22 @@ from structlog.testing import capture_logs
 from tests.integration.conftest import World, job
 from tests.integration.steps import (
     InterruptedGoogle,
+    choose,
     cipher_of,
     connection,
+    grant,
     lane_pusher,
     lease_one,
+    pair,
     pending,
+    problems,
     reconnect,
     requests_for,
+    retired_ids,
     revoke,
 )
+from web.api.paths import API
+from web.sandbox.specs import AccountSpec, CalendarSpec
 
 TITLE = "J-1 · Dallas → Memphis"
 
@@ -179,6 +186,50 @@ def test_a_token_moved_to_another_column_of_its_row_is_never_used(world: World) 
     world.sync()
     assert connection(world, "u_ana", "state", "reconnect_reason") == ("needs_reconnect", "key_lost")
     assert world.calls(calendar) == []
+
+
+def two_on_one_account(world: World) -> tuple[str, str, str]:
+    """Ana and Bo, who share a Google account, each with a calendar; returns the account, Bo's calendar and Ana's."""
+    email, second = "shared@example.com", "second@group.calendar.google.com"
+    world.google.add_account(AccountSpec(email=email, calendars=(CalendarSpec(id=second, summary="Second"),)))
+    for name, calendar in (("u_ana", email), ("u_bo", second)):
+        grant(world, name, email)
+        choose(world, name, calendar)
+    return email, second, email
+
+
+def test_what_is_wrong_with_one_stored_token_rests_nobody_else_on_the_account(world: World) -> None:
+    email, bos, anas = two_on_one_account(world)
+    world.execute(
+        "UPDATE calendar_sync.calendar_connection SET"
+        " refresh_token = overlay(refresh_token PLACING 'x'::bytea FROM 3),"
+        " access_token = overlay(access_token PLACING 'x'::bytea FROM 3) WHERE user_id = 'u_ana'"
+    )
+    for number in ("J-1", "J-2"):
+        world.commit("job_1", job(number))
+        world.sync()
+    assert connection(world, "u_bo", "cooling_until") == (None,)
+    assert connection(world, "u_ana", "state", "cooling_reason") == ("active", "ours")
+    assert (world.titles(bos, email), world.titles(anas)) == (["J-2 · Dallas → Memphis"], [])
+    assert world.caller("u_ana").ask("GET", API)["resting_reason"] == "ours"
+
+
+def test_an_account_whose_calendar_is_switched_off_rests_and_goes_on_by_itself(world: World) -> None:
+    calendar = world.connect("u_ana")
+    world.commit("job_1", job())
+    world.sync()
+    world.fault(kind="refuse", path="^/calendar/v3/", account=calendar, status=403, reason="notACalendarUser")
+    known = pair(world, calendar)
+    world.commit("job_1", job("J-2"))
+    world.commit("job_2", job("J-3"))
+    world.sync()
+    assert connection(world, "u_ana", "state", "cooling_reason") == ("active", "no_calendar")
+    assert (problems(world), retired_ids(world), pending(world)) == ({}, [], ["job_1", "job_2"])
+    world.heal()
+    world.advance(3700)
+    world.sync()
+    assert world.titles(calendar) == ["J-2 · Dallas → Memphis", "J-3 · Dallas → Memphis"]
+    assert pair(world, calendar).event_id == known.event_id
 
 
 def test_no_table_and_no_log_shows_a_token(world: World, caplog: pytest.LogCaptureFixture) -> None:

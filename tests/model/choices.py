@@ -9,13 +9,19 @@ from tests.model.expected import JOBS, Person
 from tests.model.google import FAULTS, MEANWHILE, TIMELY
 from tests.model.users import NAMES, Users
 
-KINDS = ("update", "update", "update", "cancel", "unscheduled", "invalid")
+KINDS = ("update", "update", "update", "past", "past", "cancel", "unscheduled", "invalid")
 ASSIGNEES = (("ana",), ("bo",), ("ana", "bo", "cy"), ())
 UNKNOWN = ("cut after", "503 after", "garbage", "late", "event refused")
 """Where most can go wrong."""
 
 PARKS = ("read only", "event refused", "invalid")
 """After these a job may deserve a problem."""
+
+
+def ends_grants(fates: list[tuple[str, int]]) -> bool:
+    """Whether these may end the grant of whoever pushes."""
+    return any(name in ("refused token", "scope missing", "expired token") for name, _ in fates)
+
 
 DEEDS: dict[str, Callable[[Users, Person, int], object]] = {
     "connect again": lambda users, person, _: users.connect(person, 0),
@@ -47,14 +53,14 @@ kinds = st.sampled_from(KINDS)
 assignees = st.sampled_from(ASSIGNEES)
 people = st.integers(0, len(NAMES) - 1)
 daemons = st.integers(0, 1)
+happenings = st.integers(0, 13)
 fates = st.lists(
-    st.tuples(
-        st.sampled_from(["well", "well", *TIMELY * 2, *MEANWHILE * 5, *UNKNOWN * 2, *FAULTS]),
-        st.integers(0, 11),
-    ),
+    st.tuples(st.sampled_from(["well", "well", *TIMELY * 2, *MEANWHILE * 5, *UNKNOWN * 2, *FAULTS]), happenings),
     min_size=1,
     max_size=4,
 )
+firsts = st.one_of(st.none(), st.sampled_from((4, 5, 6)), happenings)
+"""What happens elsewhere when a push has just read what is due: best, that somebody wishes otherwise."""
 
 WORK: dict[str, Callable[[DaemonUnderTest], object]] = {
     "relay": lambda daemon: daemon.engine.relay.relay_batch(),

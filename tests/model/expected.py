@@ -15,11 +15,12 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class JobState:
-    """The newest committed row of a job: its version, and whether it asks for an event and for whom."""
+    """The newest committed row of a job: its version, and whether it asks for an event, for whom and of the past."""
 
     version: int
     shown: bool
     assigned: frozenset[str]
+    past: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +31,8 @@ class Person:
         chosen: the calendar, also while it is being emptied for a disconnect.
         leaving: calendars that may still be emptied.
         touched: something about him was changed since the last look at Google's records.
+        revoked: he has ended the grant that he last gave, at Google.
+        refused: Google may have refused that grant in a push.
     """
 
     tenant: str
@@ -41,6 +44,13 @@ class Person:
     paused: bool = False
     disconnecting: bool = False
     touched: bool = False
+    revoked: bool = False
+    refused: bool = False
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether the grant may be found dead."""
+        return self.revoked or self.refused
 
     @property
     def calendars(self) -> set[str]:
@@ -63,6 +73,7 @@ class Expected:
         excused: calendars that may keep events of ours although nobody is there any more, because a grant or the
             calendar was lost, or the user wanted them kept.
         replaced: calendars in which Google refused an event since the last rest, so that another may take its place.
+        refused: calendars that somebody may have been kept from writing to since the last rest.
         rejected: how many broken rows were committed.
     """
 
@@ -74,6 +85,7 @@ class Expected:
         self.colours: dict[tuple[str, str, str], str] = {}
         self.excused: set[Key] = set()
         self.replaced: set[Key] = set()
+        self.refused: set[Key] = set()
         self.rejected = 0
 
     def on(self, tenant: str, calendar: str) -> list[Person]:
@@ -88,21 +100,24 @@ class Expected:
         """Whether somebody keeps the calendar up to date."""
         return any(not person.paused for person in self.on(tenant, calendar))
 
-    def desired(self, tenant: str, calendar: str) -> dict[str, int]:
-        """The version of each job that must show."""
+    def desired(self, tenant: str, calendar: str, *, past: bool = False) -> dict[str, int]:
+        """The version of each job that must show; `past`: that may, because no calendar is filled with what is over."""
         here = self.on(tenant, calendar)
         return {
             job_id: job.version
             for (of, job_id), job in self.jobs.items()
             if of == tenant
             and job.shown
+            and job.past is past
             and any(not person.assigned_only or person.name in job.assigned for person in here)
         }
 
     def commit(self, job: Key, state: JobState) -> None:
-        """A row of the job was committed."""
-        self.jobs[job] = state
+        """A row of the job was committed; it changes nothing if one that was written later was committed before."""
         self.committed.setdefault(job, set()).add(state.version)
+        if job in self.jobs and state.version < self.jobs[job].version:
+            return
+        self.jobs[job] = state
         self.tampered = {pair for pair in self.tampered if (pair[0], pair[2]) != job}
         self.drop_colours()
 

@@ -24,8 +24,9 @@ def come_to_rest(users: Users, *, resume: bool, may_park: bool, look: Look) -> N
     """
     backstage = users.backstage
     look()
-    backstage.deliver_late()
-    look(late=True)
+    if backstage.is_late:
+        backstage.deliver_late()
+        look(late=True)
     backstage.world.heal()
     users.give_roles_back()
     for daemon in backstage.daemons:
@@ -62,7 +63,7 @@ def _help(users: Users, *, may_park: bool) -> None:
         if person.account is None or person.disconnecting:
             continue
         if states[person.name] == "needs_reconnect":
-            assert users.connect(person, _account_number(person.account)), "the reconnect failed"
+            assert users.connect_again(person), "the reconnect failed"
         if users.states()[person.name] == "calendar_lost":
             assert person.chosen is not None
             # Refused if the grant is dead besides; then the next round reconnects.
@@ -73,10 +74,6 @@ def _help(users: Users, *, may_park: bool) -> None:
     else:
         parked = _rows(users, "SELECT job_id, problem FROM calendar_sync.pending_push WHERE problem IS NOT NULL")
         assert not parked, f"parked without a reason: {parked}"
-
-
-def _account_number(account: str) -> int:
-    return int(account.split("-")[1])
 
 
 def _rows(users: Users, query: str) -> list[tuple[Any, ...]]:
@@ -97,7 +94,9 @@ def _compare(users: Users) -> None:
     rejected = _rows(users, "SELECT count(*) FROM calendar_sync.rejected_event")[0][0]
     assert rejected == users.expected.rejected, f"{rejected} rows rejected instead of {users.expected.rejected}"
     users.expected.replaced.clear()
-    users.backstage.daemons[0].audit()
+    users.expected.refused.clear()
+    different = users.backstage.daemons[0].audit()
+    assert not different, f"the audit found a difference: {different}"
 
 
 def _compare_calendar(users: Users, tenant: str, calendar: str) -> None:
@@ -112,7 +111,9 @@ def _compare_calendar(users: Users, tenant: str, calendar: str) -> None:
     tampered = {job_id for of, where, job_id in expected.tampered if (of, where) == (tenant, calendar)}
     titles = {job_id: event.title.partition(" ")[0] for job_id, event in shown.items()}
     wanted = {job_id: f"{tenant}/{job_id}.v{version}" for job_id, version in desired.items()}
-    for job_id in tampered & desired.keys():
+    past = expected.desired(tenant, calendar, past=True)
+    wanted |= {job_id: f"{tenant}/{job_id}.v{version}" for job_id, version in past.items() if job_id in shown}
+    for job_id in tampered & wanted.keys():
         titles.pop(job_id, None)
         wanted.pop(job_id)
     assert titles == wanted, f"{calendar} of {tenant} shows {titles} instead of {wanted}"

@@ -7,9 +7,25 @@ committed, and no grant is used where its user has not chosen, nor while he paus
 In between and at the end everything heals and comes to rest (`rest.py`), and then every calendar has to show exactly
 what is wanted, with its owner's colours.
 
-It was checked that the model finds these faults when they are planted:
+It was checked that the model finds these faults when they are planted, one at a time; in brackets how many stories of
+60 steps it took:
 
-FOUND
+* a settlement removes a mark of whatever generation: an event is left behind (22)
+* `If-Match` names any etag: an older version is written over a newer one (36)
+* a pair without an answer is taken for certain: a calendar does not show what it should (39)
+* a lease that was lost may settle: the audit finds a difference (83)
+* leaving a calendar marks only what was pushed, not what is under way: an event is left behind (24)
+* an older row of a job is applied after a newer one: a calendar does not show what it should (33)
+* the row that cancels a job makes no marks: a calendar does not show what it should (4)
+* a retired event id is not stored: a job stands twice in a calendar (89; 39 if it is not removed at once either)
+* an answer breaks a connection whose grant is a newer one: somebody is parted from a grant that is good (33)
+* a calendar that one person leaves is emptied although a colleague has chosen it: it does not show what it should (6)
+* the filter is ignored: a calendar does not show what it should (91, before stories began with filters set)
+* an event's id does not depend on the tenant: a calendar does not show what it should (19; 74 with another seed)
+
+One it can see only by luck: choosing another filter marks what is upcoming and what was pushed, but not what is over
+and under way. It takes a job of the past on its first way to a calendar whose only user turns it down at that very
+moment; 125 stories did not meet it, a story written for it did.
 
 `make model` runs many more and longer stories; the seed that it prints repeats them.
 """
@@ -29,7 +45,7 @@ from tests.model.machine import Story
 SHARDS = 2
 """Of one run, told at once where there is room."""
 
-STORIES, STEPS, SEED = 40, 40, 1
+STORIES, STEPS, SEED = 20, 40, 1
 """Of all shards together, in the test command."""
 
 

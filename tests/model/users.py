@@ -61,9 +61,13 @@ class Users:
             person.leaving.clear()
         elif person.disconnecting:
             person.leaving.discard(person.chosen or "")
-        person.account, person.disconnecting = email, False
+        person.account, person.disconnecting, person.revoked, person.refused = email, False, False, False
         self._changed(person)
         return True
+
+    def connect_again(self, person: Person) -> bool:
+        """With the account that he has."""
+        return self.connect(person, int(person.account.split("-")[1]) if person.account else 0)
 
     def choose(self, person: Person, place: int) -> bool:
         """Choose a calendar of the account."""
@@ -100,6 +104,8 @@ class Users:
         if json.loads(reply.body)["state"] == "disconnecting":
             person.leaving |= person.calendars
             person.disconnecting, person.paused = True, False
+            if person.spoilt:  # nothing may be left to remove the events with
+                self.expected.excuse(person)
         else:
             self.expected.excuse(person)
             person.forget()
@@ -125,6 +131,7 @@ class Users:
         """Take our access away at Google."""
         if person.account is not None:
             self.world.google.control("POST", "revoke", {"account": person.account})
+            person.revoked = True
             if person.disconnecting:
                 self.expected.excuse(person)
 
@@ -140,6 +147,7 @@ class Users:
             if (where, event.tenant, event.job_id) == (calendar, tenant, job_id)
         )
         owner, pair = self.owner(calendar), (tenant, calendar, job_id)
+        self.watch.edited = True
         event = {"account": owner, "calendar": calendar, "event": event_id}
         if kind == "delete":
             self.world.google.control("POST", "user-delete", event)
@@ -161,6 +169,7 @@ class Users:
         self._share(calendar, person.account, role)
         self.lost_roles.add((person.account, calendar))
         self.expected.excused.add((person.tenant, calendar))
+        self.expected.refused.add((person.tenant, calendar))
 
     def give_roles_back(self) -> None:
         """The owners think better of it."""
@@ -168,9 +177,8 @@ class Users:
             self._share(calendar, account, "owner")
         self.lost_roles.clear()
 
-    def notice_ends(self) -> None:
+    def notice_ends(self, states: dict[str, str]) -> None:
         """The daemon has carried a disconnect to its end."""
-        states = self.states()
         for person in self.people:
             if person.disconnecting and states[person.name] == "not_connected":
                 person.forget()

@@ -39,6 +39,8 @@ class Watch:
         self._newest: dict[tuple[str, Key], int] = {}
         self.live: dict[tuple[str, str], Event] = {}
         """By calendar and event id."""
+        self.edited = False
+        """A user has edited an event since the last look."""
 
     def on(self, tenant: str, calendar: str) -> dict[str, Event]:
         """The tenant's live events in a calendar by job."""
@@ -48,8 +50,15 @@ class Watch:
             if (where, event.tenant) == (calendar, tenant)
         }
 
-    def requests(self) -> Iterator[tuple[str, str, str]]:
-        """Account, calendar and method of the project's requests about events since the last look."""
+    def follow(self, expected: Expected) -> list[tuple[str, str, str]]:
+        """Judge what was written since the last look; account, calendar and method of each of our requests."""
+        requests = list(self._requests_since())
+        if requests or self.edited:
+            self._follow_writes(expected)
+        self.edited = False
+        return requests
+
+    def _requests_since(self) -> Iterator[tuple[str, str, str]]:
         found = self._google.control("GET", f"requests?since={self._requests}")
         self._requests = found["last"]
         for entry in found["entries"]:
@@ -57,8 +66,8 @@ class Watch:
             if match and entry["actor"] == "project" and entry["account"]:  # a dead token names nobody
                 yield entry["account"], unquote(match[1]), entry["method"]
 
-    def writes(self, expected: Expected) -> None:
-        """Follow the writes; each is judged in the moment in which it took effect."""
+    def _follow_writes(self, expected: Expected) -> None:
+        """Each is judged in the moment in which it took effect."""
         found = self._google.control("GET", f"journal?since={self._writes}")
         self._writes = found["last"]
         for entry in found["entries"]:

@@ -479,6 +479,7 @@ def test_an_api_that_is_not_enabled_is_the_operators_fault(connected: Office, go
         (403, "requiredAccessLevel", (422, "calendar_refused")),
         (451, "somethingElse", (422, "calendar_refused")),
         (403, "accessNotConfigured", (503, "not_configured")),
+        (403, "notACalendarUser", (422, "no_calendar")),
         (403, "rateLimitExceeded", (503, "google_unavailable")),
         (500, "backendError", (503, "google_unavailable")),
     ],

@@ -75,6 +75,11 @@ def test_every_cut_of_a_ciphertext_is_unreadable() -> None:
             cipher.decrypt(blob[:length], **PLACE)
 
 
+def test_what_an_earlier_version_stored_stays_readable() -> None:
+    stored = "01026b316be57ed2fe6410e77a09e9a028092013f5b603900e424bcfe0b66b908b51a383a0c1e6955b"
+    assert TokenCipher.from_keys(FIRST).decrypt(bytes.fromhex(stored), **PLACE) == "1//secret"
+
+
 def test_the_same_token_never_looks_the_same_twice() -> None:
     cipher = TokenCipher.from_keys(FIRST)
     assert len({cipher.encrypt("secret", **PLACE) for _ in range(50)}) == 50
@@ -124,6 +129,7 @@ def test_a_generated_key_has_32_bytes() -> None:
         (f"{FIRST},k1:{'A' * 43}=", "entry 2 repeats"),
         ("k1:SECRET!", "entry 1 has a key that is not base64"),
         ("k1:SECRET", "entry 1 has a key that is not base64"),
+        (f"k1:{'A' * 20}!{'A' * 23}=", "entry 1 has a key that is not base64"),
         (f"{FIRST},k2:c2hvcnQ=", "entry 2 has a key of 5 bytes instead of 32"),
     ],
 )

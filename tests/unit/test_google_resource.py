@@ -263,6 +263,7 @@ def test_a_time_is_written_so_that_it_can_be_read_back(moment: Timed) -> None:
         ({"start": {"date": "2026-12-01"}, "end": None}, ["start", "end"]),
         ({"end": {"dateTime": "no time"}}, ["end"]),
         ({"summary": "Mine", "status": "cancelled"}, ["status", "summary"]),
+        ({"description": "Mine", "location": "Here"}, ["description", "location"]),
     ],
 )
 def test_an_event_as_google_shows_it_is_held_against_what_we_wrote(shown: dict[str, Any], different: list[str]) -> None:

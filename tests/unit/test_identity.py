@@ -235,6 +235,13 @@ def test_the_key_set_verifies_both_kinds_of_key(
     assert by_key_set.user_of(token(ec_key, "ES256", {"kid": "e"})) == ANA
 
 
+def test_a_token_need_not_name_the_only_key(rsa_key: rsa.RSAPrivateKey) -> None:
+    keys: Any = Keys(Key(None, "RS256", rsa_key.public_key()))
+    identity = Identity(settings(auth_jwt_key=None, auth_jwks_url="https://app.example.com/jwks"), keys=keys)
+    assert identity.user_of(token(rsa_key, "RS256")) == ANA
+    identity.close()
+
+
 def test_a_public_key_is_no_shared_secret(by_key_set: Identity, rsa_key: rsa.RSAPrivateKey) -> None:
     published = rsa_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     for algorithm in ("HS256", "RS256"):
@@ -271,4 +278,5 @@ def test_where_no_keys_can_be_fetched_nobody_is_called_a_stranger(rsa_key: rsa.R
     with pytest.raises(Problem) as caught:
         identity.user_of(token(rsa_key, "RS256", {"kid": "r"}))
     assert (caught.value.status_code, caught.value.code) == (503, "keys_unavailable")
+    assert dict(caught.value.headers or {}) == {"Retry-After": "10"}
     identity.close()

@@ -44,6 +44,8 @@ HTML = b"<!DOCTYPE html><title>Error</title>"
         (401, b"", Meaning.UNAVAILABLE),
         (403, envelope(403, "userRateLimitExceeded", "usageLimits"), Meaning.RATE_LIMITED),
         (403, envelope(403, "rateLimitExceeded", "usageLimits"), Meaning.RATE_LIMITED),
+        (403, envelope(403, "userRateLimitExceeded"), Meaning.RATE_LIMITED),
+        (403, envelope(403, "rateLimitExceeded"), Meaning.RATE_LIMITED),
         (403, envelope(403, "aLimitOfTomorrow", "usageLimits"), Meaning.RATE_LIMITED),
         (403, envelope(403, detail="RATE_LIMIT_EXCEEDED"), Meaning.RATE_LIMITED),
         (403, envelope(403, status="RESOURCE_EXHAUSTED"), Meaning.RATE_LIMITED),
@@ -55,6 +57,7 @@ HTML = b"<!DOCTYPE html><title>Error</title>"
         (403, envelope(403, detail="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), Meaning.SCOPE_MISSING),
         (403, envelope(403, "requiredAccessLevel", "calendar"), Meaning.CALENDAR_READ_ONLY),
         (403, envelope(403, "forbiddenForNonOrganizer", "calendar"), Meaning.EVENT_REFUSED),
+        (403, envelope(403, "notACalendarUser", "calendar"), Meaning.NO_CALENDAR),
         (403, envelope(403, "forbidden"), Meaning.EVENT_REFUSED),
         (403, envelope(403, "neverHeardOf", "calendar"), Meaning.EVENT_REFUSED),
         (403, envelope(403), Meaning.EVENT_REFUSED),
@@ -96,15 +99,27 @@ def test_each_answer_has_its_meaning(status: int, body: bytes, meaning: Meaning)
     assert read_answer(status, {}, body, expects=Body.EVENT).meaning is meaning
 
 
-@pytest.mark.parametrize(("status", "body"), [(204, b""), (200, b""), (200, HTML)])
-def test_a_delete_is_done_whatever_its_success_carries(status: int, body: bytes) -> None:
-    assert read_answer(status, {}, body, expects=Body.NOTHING) == Answer(Meaning.DONE, status)
+@pytest.mark.parametrize("status", [204, 200])
+def test_a_delete_is_done_when_its_success_carries_nothing(status: int) -> None:
+    assert read_answer(status, {}, b"", expects=Body.NOTHING) == Answer(Meaning.DONE, status)
+
+
+@pytest.mark.parametrize("body", [HTML, b'{"error": {"code": 40', b"{}"])
+def test_a_delete_answered_with_a_page_may_not_have_been_done(body: bytes) -> None:
+    assert read_answer(200, {}, body, expects=Body.NOTHING).meaning is Meaning.UNAVAILABLE
 
 
 def test_a_success_carries_the_event() -> None:
     answer = read_answer(200, {}, b'{"id":"a1b2c","etag":"\\"3\\"","colorId":"5"}', expects=Body.EVENT)
     assert answer.resource == {"id": "a1b2c", "etag": '"3"', "colorId": "5"}
     assert "colorId" not in repr(answer)
+
+
+@pytest.mark.parametrize(("expects", "what"), [(Body.EVENT, "the event"), (Body.CALENDAR, "the calendar")])
+def test_a_success_without_what_it_should_carry_says_so_and_when_to_ask_again(expects: Body, what: str) -> None:
+    answer = read_answer(200, {"Retry-After": "7"}, b"", expects=expects)
+    assert (answer.meaning, answer.message) == (Meaning.UNAVAILABLE, f"a success without {what}")
+    assert answer.retry_after == 7.0
 
 
 def test_a_refusal_carries_the_reason_that_decided_it() -> None:

@@ -13,6 +13,7 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.google.deadline import NoReplyError, NotSentError, Reply, Transport
 from outbox.google.oauth import (
     ClientMisconfigured,
     GoogleOAuth,
@@ -62,7 +63,16 @@ def unavailable(answer: TokenAnswer) -> bool:
         (400, failure("unsupported_grant_type"), ClientMisconfigured("unsupported_grant_type")),
         (400, failure("invalid_request"), ClientMisconfigured("invalid_request")),
         (400, failure("invalid_scope"), ClientMisconfigured("invalid_scope")),
-        (400, failure("never_heard_of"), TokenServerUnavailable("HTTP 400 never_heard_of")),
+        (401, failure("disabled_client"), ClientMisconfigured("disabled_client")),
+        (400, failure("restricted_client"), ClientMisconfigured("restricted_client")),
+        (403, failure("org_internal"), ClientMisconfigured("org_internal")),
+        (
+            400,
+            failure("never_heard_of"),
+            TokenServerUnavailable("HTTP 400 never_heard_of", unknown_error="never_heard_of"),
+        ),
+        (400, failure("Not a code,\r\nbut a text"), TokenServerUnavailable("HTTP 400")),
+        (400, failure("invalid_grant", error_subtype="Bad thing"), GrantRefused("revoked", "invalid_grant")),
         (400, b"<html>", TokenServerUnavailable("HTTP 400")),
         (400, b'{"error": {"reason": "invalid_grant"}}', TokenServerUnavailable("HTTP 400")),
         (404, b"", TokenServerUnavailable("HTTP 404")),
@@ -82,6 +92,9 @@ def unavailable(answer: TokenAnswer) -> bool:
         (200, b'{"access_token": "a"}', TokenServerUnavailable("a success without expires_in")),
         (200, b'{"access_token": "a", "expires_in": true}', TokenServerUnavailable("a success without expires_in")),
         (200, b'{"access_token": "a", "expires_in": NaN}', TokenServerUnavailable("a success without expires_in")),
+        (200, b'{"access_token": "a", "expires_in": 0}', TokenServerUnavailable("a success without expires_in")),
+        (200, b'{"access_token": "a", "expires_in": 1e9}', TokenServerUnavailable("a success without expires_in")),
+        (200, b'{"access_token": "a", "expires_in": 1, "scope": 7}', Tokens("a", None, 1.0, frozenset())),
         (200, json.dumps(GRANTED).encode(), Tokens("ya29.SECRET", None, 3599.0, frozenset({EVENTS, READ}))),
         (
             200,
@@ -131,6 +144,8 @@ def test_no_answer_makes_the_reader_fail_or_costs_a_user_his_grant(status: int, 
         (400, failure("invalid_token"), RevokeAnswer.ENDED),
         (400, failure("invalid_request"), RevokeAnswer.REFUSED),
         (403, b"<html>", RevokeAnswer.REFUSED),
+        (401, failure("invalid_token"), RevokeAnswer.REFUSED),
+        (408, b"", RevokeAnswer.UNAVAILABLE),
         (429, b"", RevokeAnswer.UNAVAILABLE),
         (503, b"", RevokeAnswer.UNAVAILABLE),
     ],
@@ -203,8 +218,10 @@ def test_the_consent_page_is_asked_for_offline_access_with_pkce(oauth: GoogleOAu
     }
 
 
-def test_without_a_hint_the_consent_page_gets_none(oauth: GoogleOAuth) -> None:
-    assert "login_hint" not in oauth.authorize_url("state-1", "challenge-1", [EVENTS])
+def test_without_a_hint_the_user_chooses_the_account(oauth: GoogleOAuth) -> None:
+    asked = parse_qs(urlsplit(oauth.authorize_url("state-1", "challenge-1", [EVENTS])).query)
+    assert "login_hint" not in asked
+    assert asked["prompt"] == ["select_account consent"]
 
 
 def test_a_stand_in_for_google_may_be_without_tls(stop: threading.Event) -> None:
@@ -309,8 +326,29 @@ def test_a_grant_is_revoked_by_a_form_and_not_in_the_address(
     assert all(call.request.url == REVOKE_URL for call in google.calls)
 
 
-def test_a_revocation_that_gets_no_answer_says_so(oauth: GoogleOAuth, google: responses.RequestsMock) -> None:
-    google.post(REVOKE_URL, body=requests.ConnectionError("SECRET"))
+def test_what_a_refusal_repeats_of_our_request_is_struck_out(
+    oauth: GoogleOAuth, google: responses.RequestsMock, stop: threading.Event
+) -> None:
+    stop.set()
+    google.post(TOKEN_URL, status=400, body=failure("code_of_ana"))
+    assert oauth.exchange("code_of_ana", "verifier-1") == TokenServerUnavailable("HTTP 400")
+
+
+@pytest.mark.parametrize("failure", [NotSentError("cut"), NoReplyError("cut")], ids=["not sent", "no reply"])
+def test_a_request_without_a_reply_may_have_arrived_and_says_nothing_of_the_grant(
+    oauth: GoogleOAuth, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    sent: list[str] = []
+
+    def cut(_transport: Transport, _method: str, url: str, **_request: Any) -> Reply:
+        sent.append(url)
+        raise failure
+
+    monkeypatch.setattr(Transport, "send", cut)
+    arrived = isinstance(failure, NoReplyError)
+    assert oauth.exchange("4/code", "verifier-1") == TokenServerUnavailable("cut", sent=arrived)
+    assert len(sent) == (1 if arrived else 3)
+    assert oauth.refresh("1//SECRET") == TokenServerUnavailable("cut", sent=arrived)
     assert oauth.revoke("1//SECRET") is RevokeAnswer.UNAVAILABLE
 
 

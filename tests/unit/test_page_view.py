@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
+from typing import get_args
 
 import falcon
 import pytest
@@ -17,6 +18,7 @@ import web.operations
 import web.refusals
 from outbox.connection_view import ConnectionView, LastDisconnect, LeavingCalendar
 from outbox.grants import Revocation
+from outbox.trouble import RestReason
 from tests.integration.page_states import ACTIVE, CLIENT_ID, NOTHING, NOW, STATES, facts, rehearsal
 from web.outcomes import OUTCOMES
 from web.page import wording
@@ -65,6 +67,10 @@ def test_times_are_readable_without_the_script_and_exact_for_it() -> None:
         (replace(ACTIVE, pending=1), "Syncing"),
         (replace(ACTIVE, problems=1), "Needs a look"),
         (replace(ACTIVE, pending=1, resting_until=NOW + timedelta(seconds=1)), "Waiting for Google"),
+        (
+            replace(ACTIVE, pending=1, resting_until=NOW + timedelta(seconds=1), resting_reason="ours"),
+            "Waiting for us",
+        ),
         (replace(ACTIVE, pending=1, resting_until=NOW), "Syncing"),
         (replace(ACTIVE, state="paused"), "Paused"),
         (replace(ACTIVE, state="needs_reconnect"), "Needs you"),
@@ -78,10 +84,17 @@ def test_the_state_is_named_beside_the_heading(connection: ConnectionView, badge
 
 def test_a_rest_names_its_end_and_what_waits() -> None:
     until = NOW + timedelta(minutes=9)
-    status = view(replace(ACTIVE, pending=1200, resting_until=until)).status
+    status = view(replace(ACTIVE, pending=1200, resting_until=until, resting_reason="limit")).status
     assert status is not None
     assert (status.headline, status.until) == ("Google asked us to slow down", until)
     assert status.detail == "1,200 changes are waiting."
+
+
+@pytest.mark.parametrize("reason", [*get_args(RestReason), None])
+def test_only_a_rest_that_google_asked_for_is_said_to_be_one(reason: RestReason | None) -> None:
+    status = view(replace(ACTIVE, resting_until=NOW + timedelta(minutes=9), resting_reason=reason)).status
+    assert status is not None
+    assert ("Google asked us" in status.headline) == (reason == "limit")
 
 
 def test_a_pause_says_that_changes_are_kept() -> None:

@@ -164,6 +164,9 @@ def test_a_bound_that_cannot_be_read_is_refused_with_the_way_out(text: str, reas
         pytest.param(changed("schema_version", []), "schema_version: must be the integer 1, got an array", id="list"),
         pytest.param(without("job_number"), "job_number: is missing; send ", id="no job number"),
         pytest.param(changed("job_number", 7), "job_number: must be a string, got a number", id="a job number of 7"),
+        pytest.param(
+            changed("job_number", 7.5), "job_number: must be a string, got a number", id="a job number of 7.5"
+        ),
         pytest.param(changed("job_number", " \t"), "job_number: is blank; send ", id="a blank job number"),
         pytest.param(changed("job_number", "\u200b\u202e"), "job_number: is blank; send ", id="an invisible number"),
         pytest.param(

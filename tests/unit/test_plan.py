@@ -79,6 +79,7 @@ def test_only_a_difference_or_a_doubt_needs_a_call(wish: Wish, known: Known | No
         pytest.param(UNWANTED, STANDING, False, Delete, id="an unwanted one is deleted under its etag"),
         pytest.param(UNWANTED, replace(STANDING, in_doubt=True), False, Read, id="in doubt, it is looked at first"),
         pytest.param(UNWANTED, NEW, False, Read, id="never confirmed, it is looked at first"),
+        pytest.param(UNWANTED, replace(STANDING, etag=None), False, Read, id="without an etag it is looked at first"),
     ],
 )
 def test_the_first_call_follows_from_what_is_known(
@@ -103,7 +104,7 @@ def answered(meaning: Meaning, resource: Mapping[str, Any] | None = None, **more
         pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.DONE, LIVE), Stands(LIVE), id="inserted"),
         pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.DUPLICATE), Read, id="id taken: look"),
         pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.NOT_FOUND), NotOfThisJob, id="no calendar"),
-        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.GONE), TakeNextId, id="id spent"),
+        pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.GONE), TakeNextId(True), id="id spent"),
         pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.EVENT_REFUSED), Impossible, id="refused"),
         pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.INVALID), Impossible, id="illegal"),
         pytest.param(Conversation(WANTED, NEW), INSERT, answered(Meaning.NO_ANSWER), TryLater, id="no answer"),
@@ -119,6 +120,30 @@ def answered(meaning: Meaning, resource: Mapping[str, Any] | None = None, **more
             AskAgain(LATE_ARRIVAL_SECONDS),
             id="taken yet not to be seen: Google's copies disagree for a while",
         ),
+        pytest.param(
+            Conversation(WANTED, replace(NEW, seconds_since_write=59.0), saw_duplicate=True),
+            READ,
+            answered(Meaning.NOT_FOUND),
+            AskAgain(LATE_ARRIVAL_SECONDS),
+            id="taken yet not to be seen for less than a minute",
+        ),
+        pytest.param(
+            Conversation(WANTED, replace(NEW, seconds_since_write=60.0), saw_duplicate=True),
+            READ,
+            answered(Meaning.NOT_FOUND),
+            TakeNextId(old_seen_cancelled=False),
+            id="taken yet not to be seen for a minute: purged, its id kept",
+        ),
+        pytest.param(
+            Conversation(WANTED, NEW, saw_duplicate=True),
+            READ,
+            answered(Meaning.GONE),
+            TakeNextId(old_seen_cancelled=True),
+            id="taken by what is deleted",
+        ),
+        pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.GONE), Insert, id="seen gone: insert"),
+        pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.GONE), Probe, id="gone, or no calendar"),
+        pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.CHANGED), Impossible, id="not shown"),
         pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, LIVE), Delete, id="seen: delete"),
         pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, CANCELLED), Gone(), id="is gone"),
         pytest.param(
@@ -162,6 +187,69 @@ def answered(meaning: Meaning, resource: Mapping[str, Any] | None = None, **more
             id="reviving refused: a new id is taken",
         ),
         pytest.param(
+            Conversation(WANTED, REMOVED, reviving=True),
+            UPDATE,
+            answered(Meaning.NOT_FOUND),
+            TakeNextId(old_seen_cancelled=True),
+            id="reviving what was purged: a new id is taken",
+        ),
+        pytest.param(
+            Conversation(WANTED, REMOVED, reviving=True),
+            UPDATE,
+            answered(Meaning.GONE),
+            TakeNextId(old_seen_cancelled=True),
+            id="reviving what is gone: a new id is taken",
+        ),
+        pytest.param(
+            Conversation(WANTED, OUTDATED, saw_duplicate=True),
+            UPDATE,
+            answered(Meaning.NOT_FOUND),
+            AskAgain(LATE_ARRIVAL_SECONDS),
+            id="taken, seen, and lost again: Google's copies disagree",
+        ),
+        pytest.param(
+            Conversation(WANTED, OUTDATED, write_outcome_unknown=True),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED),
+            AskAgain(LATE_ARRIVAL_SECONDS),
+            id="no new id while a write of this conversation may arrive",
+        ),
+        pytest.param(
+            Conversation(WANTED, OUTDATED),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED, earlier_unknown=True),
+            AskAgain(LATE_ARRIVAL_SECONDS),
+            id="nor while an earlier try of this very call may",
+        ),
+        pytest.param(
+            Conversation(WANTED, replace(OUTDATED, seconds_since_write=59.0)),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED),
+            AskAgain(LATE_ARRIVAL_SECONDS),
+            id="nor while a write of an earlier push may",
+        ),
+        pytest.param(
+            Conversation(WANTED, replace(OUTDATED, seconds_since_write=60.0)),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED),
+            TakeNextId(old_seen_cancelled=False),
+            id="after a minute none can",
+        ),
+        pytest.param(
+            Conversation(WANTED, NEW, saw_duplicate=True),
+            READ,
+            answered(Meaning.GONE, earlier_unknown=True),
+            TakeNextId(old_seen_cancelled=True),
+            id="a look that was not answered writes nothing",
+        ),
+        pytest.param(
+            Conversation(WANTED, OUTDATED, calls_made=MOST_CALLS - 1),
+            UPDATE,
+            answered(Meaning.EVENT_REFUSED),
+            TryLater,
+            id="no new id either after too many calls",
+        ),
+        pytest.param(
             Conversation(WANTED, REMOVED, reviving=True), UPDATE, answered(Meaning.NO_ANSWER), TryLater, id="no new id"
         ),
         pytest.param(Conversation(UNWANTED, STANDING), DELETE, answered(Meaning.DONE), Gone(), id="deleted"),
@@ -189,7 +277,17 @@ def answered(meaning: Meaning, resource: Mapping[str, Any] | None = None, **more
             id="may not write: what?",
         ),
         pytest.param(
-            Conversation(WANTED, NEW), INSERT, answered(Meaning.CALENDAR_READ_ONLY), NotOfThisJob, id="may not insert"
+            Conversation(WANTED, NEW), INSERT, answered(Meaning.CALENDAR_READ_ONLY), Insert, id="may not insert yet?"
+        ),
+        pytest.param(
+            Conversation(WANTED, NEW, refusal=answered(Meaning.CALENDAR_READ_ONLY)),
+            INSERT,
+            answered(Meaning.CALENDAR_READ_ONLY),
+            NotOfThisJob,
+            id="may not insert",
+        ),
+        pytest.param(
+            Conversation(WANTED, NEW), INSERT, answered(Meaning.NO_CALENDAR), NotOfThisJob, id="Calendar is off"
         ),
         pytest.param(
             Conversation(WANTED, OUTDATED, refusal=answered(Meaning.CALENDAR_READ_ONLY)),
@@ -219,6 +317,89 @@ def test_each_answer_leads_to_its_step(
     assert isinstance(reached, expected) if isinstance(expected, type) else reached == expected
 
 
+@pytest.mark.parametrize(
+    ("role", "may_write"),
+    [
+        ("owner", True),
+        ("writer", True),
+        ("writerWithoutPrivateAccess", True),
+        ("reader", False),
+        ("freeBusyReader", False),
+        (None, False),
+    ],
+)
+def test_only_who_may_not_write_loses_the_calendar_over_a_refused_event(role: str | None, may_write: bool) -> None:
+    refusal = answered(Meaning.CALENDAR_READ_ONLY)
+    conversation, step = next_step(Conversation(WANTED, OUTDATED), UPDATE, refusal)
+    assert step == MakeCall(Probe())
+    _, step = next_step(conversation, Probe(), answered(Meaning.DONE, {"accessRole": role}))
+    assert isinstance(step, Impossible) if may_write else step == NotOfThisJob(refusal)
+
+
+def test_a_calendar_that_cannot_be_asked_about_is_judged_by_the_refusal() -> None:
+    refusal = answered(Meaning.CALENDAR_READ_ONLY)
+    conversation, _ = next_step(Conversation(UNWANTED, STANDING), DELETE, refusal)
+    _, step = next_step(conversation, Probe(), answered(Meaning.EVENT_REFUSED))
+    assert step == NotOfThisJob(refusal)
+
+
+def test_what_was_not_found_is_gone_once_the_calendar_is_seen() -> None:
+    for call in (READ, DELETE):
+        conversation, step = next_step(Conversation(UNWANTED, STANDING), call, answered(Meaning.NOT_FOUND))
+        assert step == MakeCall(Probe())
+        _, step = next_step(conversation, Probe(), answered(Meaning.DONE, {"accessRole": "writer"}))
+        assert step == Gone()
+
+
+def test_what_is_seen_is_written_and_removed_under_the_etag_that_was_seen() -> None:
+    _, step = next_step(Conversation(UNWANTED, OUTDATED), READ, answered(Meaning.DONE, LIVE))
+    assert step == MakeCall(Delete("e1", '"2"'))
+    conversation, step = next_step(Conversation(WANTED, REMOVED), READ, answered(Meaning.DONE, CANCELLED))
+    assert isinstance(step, MakeCall)
+    assert isinstance(step.call, Update)
+    assert (step.call.etag, conversation.reviving) == ('"3"', True)
+
+
+def test_an_id_that_is_taken_is_remembered_until_the_event_is_seen() -> None:
+    conversation, step = next_step(Conversation(WANTED, NEW), INSERT, answered(Meaning.DUPLICATE))
+    assert (conversation.saw_duplicate, step) == (True, MakeCall(READ))
+
+
+def test_a_user_and_an_operator_read_what_google_said() -> None:
+    told = Answer(Meaning.INVALID, message="Bad start")
+    unwritten = next_step(Conversation(WANTED, NEW), INSERT, told)[1]
+    assert unwritten == Impossible("Google refused this event. (Google: Bad start)")
+    kept = Answer(Meaning.EVENT_REFUSED, message="No")
+    assert next_step(Conversation(WANTED, NEW), INSERT, kept)[1] == Impossible(
+        "Google refused this event. (Google: No)"
+    )
+    assert next_step(Conversation(UNWANTED, STANDING), DELETE, kept)[1] == Impossible(
+        "Google does not let us remove this event. (Google: No)"
+    )
+    assert next_step(Conversation(WANTED, OUTDATED), READ, kept)[1] == Impossible(
+        "Google does not show us this event. (Google: No)"
+    )
+    late = Answer(Meaning.UNAVAILABLE, message="HTTP 503")
+    assert next_step(Conversation(WANTED, NEW), INSERT, late)[1] == TryLater("HTTP 503")
+
+
+def test_under_the_next_id_a_job_begins_anew_in_doubt_and_its_calls_still_count() -> None:
+    known = replace(OUTDATED, id_generation=3, seconds_since_write=70.0)
+    begun = Conversation(WANTED, known, calls_made=4, saw_duplicate=True, reviving=True)
+    conversation, step = insert_again(begun, "e2", {**BODY, "id": "e2"})
+    assert conversation == Conversation(Wish({**BODY, "id": "e2"}), Known("e2", 4, in_doubt=True), calls_made=4)
+    assert step == MakeCall(Insert("e2", for_insert({**BODY, "id": "e2"})))
+
+
+def test_the_first_write_carries_all_that_it_should() -> None:
+    step = first_step(Conversation(WANTED, NEW), connection_id=ME, read_first=False)
+    assert step == MakeCall(Insert("e1", for_insert(BODY)))
+    known = replace(OUTDATED, users_fields={"colorId": "5"})
+    step = first_step(Conversation(WANTED, known), connection_id=ME, read_first=False)
+    assert isinstance(step.call, Update)
+    assert step.call.body["colorId"] == "5"
+
+
 @pytest.mark.parametrize("call", [INSERT, READ, UPDATE, DELETE, Probe()])
 @pytest.mark.parametrize("meaning", list(Meaning))
 def test_every_answer_to_every_call_has_a_step(call: Call, meaning: Meaning) -> None:
@@ -226,6 +407,24 @@ def test_every_answer_to_every_call_has_a_step(call: Call, meaning: Meaning) -> 
     resource = LIVE if meaning is Meaning.DONE else None
     _, step = next_step(Conversation(wish, STANDING), call, answered(meaning, resource))
     assert step is not None
+
+
+@pytest.mark.parametrize(
+    "meaning",
+    [
+        Meaning.UNAUTHORIZED,
+        Meaning.SCOPE_MISSING,
+        Meaning.NO_CALENDAR,
+        Meaning.RATE_LIMITED,
+        Meaning.USAGE_LIMITED,
+        Meaning.PROJECT_LIMITED,
+        Meaning.MISCONFIGURED,
+        Meaning.OUT_OF_BUDGET,
+    ],
+)
+def test_no_job_is_to_blame_for_what_is_said_of_its_connection(meaning: Meaning) -> None:
+    for wish, call in ((WANTED, INSERT), (WANTED, READ), (WANTED, UPDATE), (UNWANTED, DELETE), (WANTED, Probe())):
+        assert next_step(Conversation(wish, STANDING), call, answered(meaning))[1] == NotOfThisJob(answered(meaning))
 
 
 def test_a_new_id_is_never_taken_for_want_of_an_answer() -> None:

@@ -216,6 +216,17 @@ def test_less_than_is_worth_while_is_not_drawn_and_waits_for_that_much() -> None
     assert (grant.units, grant.wait) == (0, int(NOW) + 9 - NOW)
 
 
+@pytest.mark.parametrize("priority", Priority)
+def test_a_clock_that_is_set_back_costs_about_a_minute(priority: Priority) -> None:
+    limit, window, now = Limit(600), Window(), NOW
+    window.draw(now, limit, priority, wanted=60, least=1, until=leaves_at(now))
+    now -= 3600.0
+    window.draw(now, limit, priority, wanted=1, least=1, until=leaves_at(now))
+    assert max(window.charges) <= now + 63.0
+    now += 63.0
+    assert window.draw(now, limit, priority, wanted=60, least=60, until=leaves_at(now)).units == 60
+
+
 def test_what_was_not_used_is_free_at_once_and_so_is_its_place_in_the_pace() -> None:
     limit, window = Limit(600), Window()
     before = window.draw(NOW, limit, Priority.BACKFILL, wanted=60, least=1, until=leaves_at(NOW + 90))

@@ -55,3 +55,8 @@ def test_what_is_no_web_address_has_no_origin(url: str) -> None:
 def test_an_app_on_this_machine_has_a_port_in_its_origin() -> None:
     assert is_same_origin("http://127.0.0.1:8080", origin="http://127.0.0.1:8080", fetch_site=None, referer=None)
     assert not is_same_origin("http://127.0.0.1:8080", origin="http://127.0.0.1", fetch_site=None, referer=None)
+
+
+def test_a_port_that_goes_without_saying_may_be_said() -> None:
+    assert is_same_origin("http://127.0.0.1", origin="http://127.0.0.1:80", fetch_site=None, referer=None)
+    assert not is_same_origin("http://127.0.0.1", origin="http://127.0.0.1:443", fetch_site=None, referer=None)

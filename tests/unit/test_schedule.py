@@ -70,6 +70,15 @@ def when(*legs: Leg, zone: str | None = None) -> list[str]:
             id="windows without a bound do not count",
         ),
         pytest.param(
+            [
+                leg(None, "2026-12-01T16:00:00Z/2026-12-01T18:00:00Z"),
+                leg("2026-12-01T17:00:00Z/2026-12-01T22:00:00Z", None),
+            ],
+            "2026-12-01T17:00:00+00:00",
+            "2026-12-01T18:00:00+00:00",
+            id="a leg without a window is passed over, for the start and for the end",
+        ),
+        pytest.param(
             [leg(None, "2026-12-01T16:00:00Z/2026-12-01T18:00:00Z")],
             "2026-12-01T16:00:00+00:00",
             "2026-12-01T18:00:00+00:00",

@@ -7,6 +7,7 @@ import pytest
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.oauth import Tokens, read_token_answer
 from outbox.trouble import (
+    NO_CALENDAR_REST_SECONDS,
     OPERATOR_REST_SECONDS,
     RATE_LIMIT_REST_SECONDS,
     TOKEN_SERVER_REST_SECONDS,
@@ -28,7 +29,8 @@ from outbox.trouble import (
         (Answer(Meaning.NOT_FOUND), Broken("calendar_lost", None)),
         (Answer(Meaning.USAGE_LIMITED, message="m"), Resting(USAGE_LIMIT_REST_SECONDS, "m")),
         (Answer(Meaning.USAGE_LIMITED, message="m", retry_after=1.0), Resting(USAGE_LIMIT_REST_SECONDS, "m")),
-        (Answer(Meaning.PROJECT_LIMITED, message="m"), Resting(USAGE_LIMIT_REST_SECONDS, "m")),
+        (Answer(Meaning.PROJECT_LIMITED, message="m"), Resting(USAGE_LIMIT_REST_SECONDS, "m", operators_matter=True)),
+        (Answer(Meaning.NO_CALENDAR, message="m"), Resting(NO_CALENDAR_REST_SECONDS, "m", no_calendar=True)),
         (Answer(Meaning.MISCONFIGURED, message="m"), Resting(OPERATOR_REST_SECONDS, "m", operators_matter=True)),
         (Answer(Meaning.RATE_LIMITED, message="m"), Resting(RATE_LIMIT_REST_SECONDS, "m")),
         (Answer(Meaning.RATE_LIMITED, message="m", retry_after=7.0), Resting(7.0, "m")),
@@ -66,6 +68,30 @@ def unanswered(detail: str) -> Resting:
     return Resting(TOKEN_SERVER_REST_SECONDS, detail, everybodys=True)
 
 
+UNKNOWN = Resting(
+    OPERATOR_REST_SECONDS, "Google's token server answers with an unknown error: never_heard_of", operators_matter=True
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "why", "of_account"),
+    [
+        (trouble_in_answer(Answer(Meaning.RATE_LIMITED), 0), "limit", True),
+        (trouble_in_answer(Answer(Meaning.USAGE_LIMITED), 0), "limit", True),
+        (trouble_in_answer(Answer(Meaning.NO_CALENDAR), 0), "no_calendar", True),
+        (trouble_in_answer(Answer(Meaning.PROJECT_LIMITED), 0), "ours", False),
+        (trouble_in_answer(Answer(Meaning.MISCONFIGURED), 0), "ours", False),
+        (operators("invalid_client", everybodys=True), "ours", False),
+        (UNKNOWN, "ours", False),
+        (unanswered("HTTP 503"), "no_answer", False),
+    ],
+    ids=str,
+)
+def test_only_what_google_says_of_an_account_rests_all_of_it(rest: Trouble, why: str, of_account: bool) -> None:
+    assert isinstance(rest, Resting)
+    assert (rest.why, rest.of_account) == (why, of_account)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "trouble"),
     [
@@ -81,7 +107,11 @@ def unanswered(detail: str) -> Resting:
         (400, {"error": "redirect_uri_mismatch"}, operators("redirect_uri_mismatch", everybodys=False)),
         (400, {"error": "unsupported_grant_type"}, operators("unsupported_grant_type", everybodys=False)),
         (400, {"error": "invalid_scope"}, operators("invalid_scope", everybodys=False)),
-        (400, {"error": "never_heard_of"}, unanswered("HTTP 400 never_heard_of")),
+        (401, {"error": "disabled_client"}, operators("disabled_client", everybodys=True)),
+        (400, {"error": "restricted_client"}, operators("restricted_client", everybodys=False)),
+        (403, {"error": "org_internal"}, operators("org_internal", everybodys=False)),
+        (400, {"error": "never_heard_of"}, UNKNOWN),
+        (500, {"error": "never_heard_of"}, unanswered("HTTP 500")),
         (429, {"error": "rate_limited"}, unanswered("HTTP 429")),
         (500, {"error": "internal_failure"}, unanswered("HTTP 500")),
         (500, {"error": "invalid_grant"}, unanswered("HTTP 500")),

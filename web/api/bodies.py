@@ -9,6 +9,7 @@ from outbox.connection_view import ConnectionState, ConnectionView, JobProblem, 
 from outbox.connections import JobFilter
 from outbox.grants import Revocation
 from outbox.testpush import StepName, TestPush
+from outbox.trouble import RestReason
 from web.operations import PickerCalendar
 
 Count = Annotated[int, Field(ge=0)]
@@ -106,7 +107,11 @@ class Connection(Answer):
     reconnect_reason: ReconnectReason | None
     job_filter: JobFilter
     paused: bool
-    resting_until: datetime | None = Field(description="Google asked us to wait until then; we go on by ourselves.")
+    resting_until: datetime | None = Field(description="Nothing is pushed until then; we go on by ourselves.")
+    resting_reason: RestReason | None = Field(
+        description="Why. limit: Google asked the account to wait. no_calendar: Google Calendar is switched off for "
+        "the account. no_answer: Google does not answer. ours: something of this installation is to be mended."
+    )
     leaving: list[Leaving]
     last_disconnect: Departed | None
 
@@ -129,6 +134,7 @@ class Connection(Answer):
             job_filter=view.job_filter,
             paused=view.paused,
             resting_until=view.resting_until,
+            resting_reason=view.resting_reason,
             leaving=[Leaving(name=calendar.name, events=calendar.events) for calendar in view.leaving],
             last_disconnect=None
             if last is None

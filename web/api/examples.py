@@ -34,6 +34,7 @@ CONNECTION = Connection(
     job_filter="all",
     paused=False,
     resting_until=None,
+    resting_reason=None,
     leaving=[],
     last_disconnect=None,
 )

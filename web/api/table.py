@@ -41,6 +41,7 @@ REFUSALS: Mapping[str, Refusal] = MappingProxyType(
         "invalid_body": Refusal(422, "The body does not fit; `errors` says which fields and why."),
         "calendar_not_writable": Refusal(422, "The account may only read that calendar."),
         "calendar_refused": Refusal(422, "Google does not let us use that calendar."),
+        "no_calendar": Refusal(422, "Google Calendar is switched off for the account."),
         "too_many_requests": Refusal(429, "Asked too often; Retry-After says how long to wait."),
         "google_unavailable": Refusal(503, "Google did not answer; Retry-After says how long to wait."),
         "account_busy": Refusal(503, "Somebody else is connecting or disconnecting the account; ask again."),
@@ -54,7 +55,9 @@ REFUSALS: Mapping[str, Refusal] = MappingProxyType(
 SIGNED_IN = ("unauthenticated", "keys_unavailable", "database_unavailable")
 WRITING = (*SIGNED_IN, "cross_origin", "body_timeout", "body_too_large")
 WITH_BODY = (*WRITING, "unsupported_media_type", "invalid_json", "invalid_body")
-ASKING_GOOGLE = ("not_connected", "reconnect_needed", "too_many_requests", "not_configured", "google_unavailable")
+ASKING_GOOGLE = (
+    *("not_connected", "reconnect_needed", "no_calendar", "too_many_requests", "not_configured", "google_unavailable"),
+)
 
 
 @dataclass(frozen=True, slots=True)

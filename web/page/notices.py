@@ -61,6 +61,11 @@ NOTICES: Mapping[str, Notice] = {
     "calendar_refused": Notice(
         "bad", "Google does not let us use this calendar", "Please choose another one. Nothing was changed."
     ),
+    "no_calendar": Notice(
+        "bad",
+        "Google Calendar is switched off for your account",
+        "Ask whoever administers your Google account to switch it on. Nothing was changed.",
+    ),
     "unknown_problem": Notice("info", "That problem is gone", "It has been solved or retried already."),
     "unknown_test_push": Notice("info", "That test is over", "Send another test event if you like."),
     "google_unavailable": Notice("bad", "Google did not answer", "Nothing was changed. Please try again in a minute."),

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from outbox.connection_view import ConnectionView
+from outbox.trouble import RestReason
 from web.page import wording
 from web.page.notices import Tone
 
@@ -38,7 +39,7 @@ class Status:
 
 
 def badge_of(connection: ConnectionView, resting: datetime | None) -> Badge:
-    """The state in a word or two; `resting`: until when Google asked us to wait."""
+    """The state in a word or two; `resting`: until when nothing is pushed."""
     match connection.state:
         case "not_connected":
             return Badge("info", "Not connected")
@@ -52,7 +53,8 @@ def badge_of(connection: ConnectionView, resting: datetime | None) -> Badge:
             return Badge("info", "Disconnecting")
         case "active":
             if resting is not None:
-                return Badge("warning", "Waiting for Google")
+                whom = "us" if connection.resting_reason == "ours" else "Google"
+                return Badge("warning", f"Waiting for {whom}")
             if connection.pending:
                 return Badge("info", "Syncing")
             return Badge("warning", "Needs a look") if connection.problems else Badge("good", "Up to date")
@@ -90,7 +92,8 @@ def status_of(connection: ConnectionView, resting: datetime | None, *, colleague
 
 def _active_status(connection: ConnectionView, resting: datetime | None) -> Status:
     if resting is not None:
-        return Status("warning", "Google asked us to slow down", wording.waiting(connection.pending), until=resting)
+        headline, advice = _RESTS[connection.resting_reason]
+        return Status("warning", headline, wording.joined([wording.waiting(connection.pending), advice]), until=resting)
     if connection.pending:
         changes = wording.counted(connection.pending, "change is", "changes are")
         return Status(
@@ -127,6 +130,17 @@ def banner_of(connection: ConnectionView, client_id: str) -> Banner | None:
         case _:
             return None
 
+
+_RESTS: dict[RestReason | None, tuple[str, str]] = {
+    "limit": ("Google asked us to slow down", ""),
+    "no_calendar": (
+        "Google Calendar is switched off for your account",
+        "Whoever administers your Google account can switch it on again. Changes are kept and delivered then.",
+    ),
+    "no_answer": ("Google does not answer at the moment", ""),
+    "ours": ("Something is wrong on our side", "There is nothing that you have to do. Changes are kept."),
+    None: ("Syncing rests for a moment", ""),
+}
 
 _RECONNECT: dict[Literal["revoked", "missing_scope", "blocked_by_admin", "key_lost"], tuple[str, str]] = {
     "revoked": (
