@@ -1,5 +1,6 @@
 """What the holder of a lane, of a grant or of a state writes reaches its own rows, and none that lies beside them."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ from outbox.trouble import Broken, Resting, Trouble
 from outbox.user import User
 from tests.integration.conftest import job
 from web.attempts import ATTEMPT_SECONDS, Attempts
+from web.limits import LIMITS, RateLimits
+from web.problem import Problem
 
 Owner = psycopg.Connection[Any]
 Pool = ConnectionPool[Connection]
@@ -442,6 +445,46 @@ def test_a_rest_is_everybodys_on_the_account_and_is_never_shortened(pool: Pool, 
     assert rows(owner, "calendar_connection")[ANAS]["cooling_until"] == "2026-12-01T12:01:30+00:00"
 
 
+OURS, UNANSWERED = Resting(60.0, "m", operators_matter=True), Resting(60.0, "m", everybodys=True)
+
+
+def test_a_rest_that_google_did_not_ask_the_account_for_is_one_connections(
+    pool: Pool, owner: Owner, grant: UserGrant
+) -> None:
+    owner.execute("UPDATE calendar_sync.calendar_connection SET account_id = '1@example.com' WHERE user_id = 'u_bob'")
+    access = access_to(pool)
+    for trouble in (OURS, replace(UNANSWERED, seconds=90.0)):
+        assert touched(owner, partial(access.record_trouble, grant, trouble)) == {"calendar_connection": {ANAS}}
+        assert rows(owner, "calendar_connection")[ANAS]["cooling_reason"] == trouble.why
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(59.0, "ours"), (60.0, "ours"), (61.0, "no_answer")])
+def test_of_two_rests_the_longer_one_is_what_the_user_is_told_of(
+    pool: Pool, owner: Owner, grant: UserGrant, seconds: float, reason: str
+) -> None:
+    access = access_to(pool)
+    access.record_trouble(grant, OURS)
+    access.record_trouble(grant, replace(UNANSWERED, seconds=seconds))
+    assert rows(owner, "calendar_connection")[ANAS]["cooling_reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("trouble", "state"),
+    [(Broken("calendar_lost", None), "calendar_lost"), (Broken("needs_reconnect", None), "active")],
+)
+def test_a_new_consent_of_the_account_brings_back_no_calendar_that_is_lost(
+    pool: Pool, owner: Owner, grant: UserGrant, trouble: Broken, state: str
+) -> None:
+    access_to(pool).record_trouble(grant, trouble, calendar_id="cal-1")
+    found = rows(owner, "calendar_connection")[ANAS]
+    assert (found["state"], found["lost_calendar_id"]) == (
+        trouble.state,
+        "cal-1" if trouble.state == "calendar_lost" else None,
+    )
+    again = Tokens("access", "refresh", 60.0, SCOPES)
+    assert store_grant(pool, CIPHER, ANA, Account("1@example.com", "1@example.com"), again) == state
+
+
 RENEWED = Tokens("access-new", None, 3600.0, SCOPES)
 
 
@@ -743,3 +786,20 @@ def test_a_cancelled_job_keeps_its_last_state(pool: Pool, owner: Owner) -> None:
 def test_a_job_first_heard_of_when_it_is_cancelled_has_no_state(pool: Pool, owner: Owner) -> None:
     [job_1] = relayed(pool, owner, ("acme", "job_1", "job.cancelled", SECOND, 100)).values()
     assert (job_1["cancelled"], job_1["payload"], job_1["ends_at"]) == (True, {}, None)
+
+
+def test_a_batch_ends_once_it_holds_enough(pool: Pool, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outbox.relay.PORTION_STORED_BYTES", 1)
+    monkeypatch.setattr("outbox.relay.MAX_BATCH_BYTES", len(json.dumps(FIRST)) + 1)
+    relayed(pool, owner, *[("acme", f"job_{number}", "job.created", FIRST, 100 + number) for number in range(5)])
+    assert owner.execute("SELECT count(*) FROM calendar_sync.outbox").fetchone() == (3,)
+
+
+def test_the_last_token_of_a_bucket_may_be_taken_and_no_other(pool: Pool, owner: Owner) -> None:
+    limits = RateLimits(pool)
+    for _ in range(LIMITS["resync"].burst):
+        limits.take("resync", "ana")
+    with pytest.raises(Problem):
+        limits.take("resync", "ana")
+    advance(owner, LIMITS["resync"].retry_after)
+    limits.take("resync", "ana")

@@ -84,7 +84,7 @@ def test_a_lost_calendar_is_told_once_and_its_successor_too(world: World) -> Non
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "the grant dies"])
 def test_a_new_grant_of_the_same_account_does_not_bring_back_a_lost_calendar(world: World, meanwhile: str) -> None:
-    email, other = "ana@example.com", "other@group.calendar.google.com"
+    email, other = f"ana@{world.tenant}.example.com", f"{world.tenant}@group.calendar.google.com"
     world.google.add_account(AccountSpec(email=email, calendars=(CalendarSpec(id=other, summary="Other"),)))
     grant(world, "u_ana", email)
     choose(world, "u_ana", other)

@@ -116,6 +116,11 @@ def test_a_token_in_the_cookie_lets_in(client: TestClient) -> None:
     assert client.simulate_get("/private", headers=COOKIE).json == {"user": "u_ana", "by_cookie": True}
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_what_changes_nothing_may_be_asked_from_anywhere(client: TestClient, method: str) -> None:
+    assert client.simulate_request(method, "/private", headers=COOKIE).status_code != 403
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer bad", "Basic good", "good", "Bearer good good"])
 def test_a_bad_header_is_refused_whatever_the_cookie_says(client: TestClient, header: str) -> None:
     assert client.simulate_get("/private", headers={**COOKIE, "Authorization": header}).status_code == 401

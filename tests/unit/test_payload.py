@@ -338,3 +338,8 @@ def test_any_json_is_a_job_or_is_refused_in_words_that_can_be_stored(payload: ob
 def test_any_text_is_a_job_or_is_refused_in_words(text: str) -> None:
     message = verdict(parse_payload_text, text)
     assert not message or all(message.partition(": "))
+
+
+def test_a_fraction_in_the_place_of_a_text_is_called_a_number() -> None:
+    with pytest.raises(InvalidPayload, match=r"^job_number: must be a string, got a number"):
+        parse_payload_text(json.dumps(changed("job_number", 7.5)))

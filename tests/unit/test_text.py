@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.text import clip, is_visible
+from outbox.text import clean_line, clean_lines, clip, is_visible
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,28 @@ def test_what_leaves_no_mark_is_not_visible(text: str) -> None:
 )
 def test_a_cut_splits_nothing_that_is_seen_as_one(text: str, limit: int, clipped: str) -> None:
     assert clip(text, limit) == clipped
+
+
+EMBEDDINGS, ISOLATES = range(0x202A, 0x202F), range(0x2066, 0x206A)
+
+
+@pytest.mark.parametrize("code", [*EMBEDDINGS, *ISOLATES, 0x00, 0x08, 0x7F, 0x9F], ids=hex)
+def test_what_would_turn_round_or_hide_the_rest_is_taken_out(code: int) -> None:
+    assert clean_line(f"a{chr(code)}b") == clean_lines(f"a{chr(code)}b") == "ab"
+
+
+@pytest.mark.parametrize("code", [0x2030, 0x2065, 0x206A, 0x200E, 0xA1], ids=hex)
+def test_what_lies_beside_it_is_kept(code: int) -> None:
+    assert clean_line(f"a{chr(code)}b") == f"a{chr(code)}b"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(0x0E33, 0x0EB3, 0x200C, 0x200D, 0x1160, 0x11FF, 0xD7B0, 0xD7FF, 0xFF9E, 0xFF9F),
+        *(0x1F3FB, 0x1F3FF, 0xE0020, 0xE007F),
+    ],
+    ids=hex,
+)
+def test_a_cut_leaves_what_extends_a_character_with_it(code: int) -> None:
+    assert clip(f"ab{chr(code)}cd", 3) == "a…"
