@@ -375,6 +375,19 @@ def test_a_lease_is_good_up_to_its_end(pool: Pool, owner: Owner, lease: Lease) -
     assert rows(owner, "lane")[MY_LANE]["lease_token"] is None
 
 
+def test_the_next_lane_is_waited_for_as_long_as_it_is_not_due(pool: Pool, owner: Owner, lease: Lease) -> None:
+    store = LaneStore(pool)
+    assert store.seconds_until_due(troubled=True) is None
+    owner.execute(
+        "UPDATE calendar_sync.lane SET lease_token = NULL, lease_expires_at = NULL,"
+        " due_at = calendar_sync.now() + interval '30 s' WHERE (tenant_id, calendar_id) = (%s, %s)",
+        MY_LANE,
+    )
+    assert store.seconds_until_due(troubled=False) == 30.0
+    owner.execute("UPDATE calendar_sync.lane SET failures = 1")
+    assert [store.seconds_until_due(troubled=troubled) for troubled in (False, True)] == [None, 30.0]
+
+
 def test_a_lane_that_is_being_settled_is_nobody_elses(pool: Pool, owner: Owner, lease: Lease) -> None:
     with pool.connection() as connection, connection.transaction():
         held = connection.execute(statement("push/lock_lane"), {**lease.key, "lease_token": lease.token})
@@ -584,7 +597,8 @@ def test_the_same_account_goes_on_where_it_was_and_another_one_begins_anew(
 ) -> None:
     owner.execute(
         "UPDATE calendar_sync.calendar_connection SET state = 'needs_reconnect', reconnect_reason = 'revoked',"
-        " calendar_name = 'Jobs', cooling_until = calendar_sync.now(), cannot_empty = true, revocation = 'revoked',"
+        " calendar_name = 'Jobs', cooling_until = calendar_sync.now(), cooling_reason = 'limit',"
+        " cannot_empty = true, revocation = 'revoked',"
         " events_left = 3"
     )
     advance(owner, 100.0)
@@ -599,8 +613,8 @@ def test_the_same_account_goes_on_where_it_was_and_another_one_begins_anew(
     before = rows(owner, "calendar_connection")[ANAS]
     row = connect("1@example.com")
     assert (row["state"], row["calendar_id"], row["calendar_name"]) == ("active", "cal-1", "Jobs")
-    cleared = ("reconnect_reason", "cooling_until", "revocation", "events_left")
-    assert [row[column] for column in cleared] == [None] * 4
+    cleared = ("reconnect_reason", "cooling_until", "cooling_reason", "revocation", "events_left")
+    assert [row[column] for column in cleared] == [None] * 5
     assert (row["cannot_empty"], row["scopes"]) == (False, ["calendar"])
     assert row["grant_version"] == before["grant_version"] + 1
     assert row["access_token_expires_at"] == "2026-12-01T12:02:40+00:00"

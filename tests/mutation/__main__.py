@@ -73,7 +73,10 @@ def main() -> None:
     else:
         if arguments.survivors:
             results = {key: result for key, result in results.items() if result.verdict != "survived"}
-        run(chosen, results, arguments.results, arguments.processes)
+        try:
+            run(chosen, results, arguments.results, arguments.processes)
+        except KeyboardInterrupt:
+            raise SystemExit(f"Ended; the results so far are in {arguments.results}.") from None
 
 
 def mutants_of(path: str) -> list[Mutant]:
@@ -159,12 +162,21 @@ def _put_all(todo: "SimpleQueue[Job | None]", jobs: Sequence[Job]) -> None:
 
 def _work(copy: Path, postgres_url: str, todo: "SimpleQueue[Job | None]", done: "SimpleQueue[Result | str]") -> None:
     usual: dict[Stage, float] = {}
-    while job := todo.get():
+    while job := _next(todo):
         try:
             done.put(_judge(copy, postgres_url, job, usual))
+        except KeyboardInterrupt:
+            return
         except Exception as error:
             done.put(f"{job.target.path}: {error}")
             raise
+
+
+def _next(todo: "SimpleQueue[Job | None]") -> Job | None:
+    try:
+        return todo.get()
+    except KeyboardInterrupt:
+        return None
 
 
 def _judge(copy: Path, postgres_url: str, job: Job, usual: dict[Stage, float]) -> Result:

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from tests.mutation.mutant import Mutant, distinct
 
 TOKEN = re.compile(
-    r"--[^\n]*|'(?:[^']|'')*'|%\(\w+\)s|::|<>|<=|>=|=>|[A-Za-z_][\w.]*|\d+(?:\.\d+)?|\S",
+    r"--[^\n]*|IS (?:NOT )?DISTINCT FROM|'(?:[^']|'')*'|%\(\w+\)s|::|<>|<=|>=|=>|[A-Za-z_][\w.]*|\d+(?:\.\d+)?|\S",
 )
-TURNED = {"=": "<>", "<>": "=", "<": "<=", "<=": "<", ">": ">=", ">=": ">"}
+TURNED = {
+    "IS DISTINCT FROM": "IS NOT DISTINCT FROM",
+    "IS NOT DISTINCT FROM": "IS DISTINCT FROM",
+    "=": "<>",
+    "<>": "=",
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+}
 RENAMED = {"least": "greatest", "greatest": "least", "true": "false", "false": "true", "min": "max", "max": "min"}
 OPENERS = {"WHERE", "ON", "AND", "OR", "WHEN", "HAVING", "("}
 CLOSERS = {
@@ -18,7 +27,14 @@ CLOSERS = {
 }
 LEFT_OUT = (
     *(r"FOR (?:NO KEY )?UPDATE(?: OF \w+)?(?: SKIP LOCKED)?", r"FOR (?:KEY )?SHARE(?: OF \w+)?(?: SKIP LOCKED)?"),
-    *(r"SKIP LOCKED", r"ORDER BY [\w., ]+(?: DESC)?", r"LIMIT \S+", r"\bNOT (?!NULL)", r"\bDISTINCT\b", r" DESC\b"),
+    *(
+        r"SKIP LOCKED",
+        r"ORDER BY [\w., ]+(?: DESC)?",
+        r"LIMIT \S+",
+        r"\bNOT (?!NULL)",
+        r"\bDISTINCT\b(?! FROM)",
+        r" DESC\b",
+    ),
 )
 
 

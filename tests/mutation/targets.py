@@ -59,7 +59,7 @@ DECIDE = (
     Target("outbox/backoff.py", (_unit("backoff"), _unit("trouble"))),
     Target("outbox/slots.py", (_unit("slots"), _real("slow_lanes"))),
     Target("outbox/speakers.py", (_unit("lane_push"), *PUSH)),
-    Target("outbox/relay.py", ((*_unit("relay_rows"), *FENCES), _real("relay"), _real("races", "testpush"))),
+    Target("outbox/relay.py", ((*_unit("relay_rows"), *FENCES), _real("relay"), _real("testpush", "isolation"))),
 )
 
 ENCRYPT = (
@@ -91,10 +91,10 @@ ISOLATE = (
     Target("web/limits.py", (_real("limits"), _real("api", "consent"))),
     Target("web/return_to.py", (_unit("return_to"), _real("attacks"))),
     Target("outbox/user.py", (FENCES, _real("api"))),
-    Target("outbox/grants.py", GRANT),
+    Target("outbox/grants.py", (_real("leaving"), _real("operations", "leaving_trouble"), _real("attacks"))),
     Target("outbox/access.py", ((*FENCES, *_unit("access")), *GRANT)),
     Target("sql/connection/read_grant.sql", (FENCES, *GRANT)),
-    Target("sql/web/take_token.sql", (_real("limits"),)),
+    Target("sql/web/take_token.sql", ((*FENCES, *_real("limits")),)),
     Target("sql/web/colleague_on_calendar.sql", (FENCES, _real("operations", "leaving"))),
     *(
         Target(f"sql/consent/{name}.sql", (FENCES, *CONSENT))
