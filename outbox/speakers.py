@@ -46,7 +46,7 @@ class Speakers:
 
     @property
     def exhausted(self) -> bool:
-        """Whether trouble has left nobody to speak; whoever is only out of quota for now is in none."""
+        """Whether trouble has left nobody to speak; to be out of quota for a while is no trouble."""
         return not self._able and not self._passed_over
 
     @property

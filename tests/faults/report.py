@@ -138,13 +138,15 @@ def print_report(console: Console, report: Report) -> None:
     console.print(_verdict(report), style="bold green" if report.right else "bold red", soft_wrap=True)
 
 
+def takes_figures(path: Path) -> bool:
+    """Whether it is a Markdown file with the two markers between which figures go."""
+    return path.is_file() and END in path.read_text(encoding="utf-8").partition(BEGIN)[2]
+
+
 def write_report(path: Path, report: Report) -> None:
-    """Put the figures into a Markdown file, between its two markers; raises ValueError if it lacks them."""
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} lacks {BEGIN} or {END}")
+    """Put the figures into a Markdown file that takes them, instead of those that are there."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
     parts = [_verdict(report)]
     for title, heads, lines in _tables(report):
         ruler = tuple("---" if head in _WORDS else "---:" for head in heads)

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from tests.faults.plan import Chapter, Whom, long_run
 from tests.faults.play import Options, play
-from tests.faults.report import print_report, write_report
+from tests.faults.report import BEGIN, END, print_report, takes_figures, write_report
 from web.demo.traffic import SAMPLE, Traffic, read_traffic
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "lifecycle.jsonl"
@@ -47,6 +47,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures into this Markdown file")
     parser.add_argument("--log", type=Path, help="keep the daemons' log here")
     asked = parser.parse_args()
+    if asked.write and not takes_figures(asked.write):  # said now, and not after a quarter of an hour
+        parser.error(f"--write: {asked.write} is no file with the lines {BEGIN} and {END}; try docs/faults.md")
     _take_own_mounts()
     console = Console(stderr=asked.json)
     data = asked.data or (SHARED if SHARED.exists() and not asked.short else SAMPLE)
