@@ -86,6 +86,8 @@ def marked(mark: str) -> set[Process]:
 def demo(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """The demo as a process, killed at the end if it is still there, and the mark that all its parts inherit."""
     mark = f"demo-{uuid4().hex}"
+    # A run that was begun in the background ignores SIGINT, and what it starts would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, str(PROJECT / "daemon.py"), "demo", *options],
         env={**os.environ, "MARK": mark},
@@ -98,6 +100,7 @@ def demo(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
             yield running, mark
         finally:
             running.kill()
+            signal.signal(signal.SIGINT, before)
 
 
 def gather(running: "subprocess.Popen[str]", *, until: str | None = None) -> set[Process]:
