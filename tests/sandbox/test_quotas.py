@@ -73,6 +73,7 @@ def test_a_patch_costs_three_over_http_and_a_users_own_token_nothing(client: Cli
     stats = client.control("GET", "stats")
     assert stats == {
         "requests": {"GET": {"200": 2, "403": 1}, "PATCH": {"403": 1, "404": 1}},
+        "parts": {},
         "calendar_requests": 5,
         "quota_units": 9,
     }

@@ -6,7 +6,9 @@ from collections.abc import Callable
 import falcon
 
 from web.sandbox import resources_calendar as calendar
+from web.sandbox.arrival import BATCH_PATH
 from web.sandbox.authorization import AuthorizePageError
+from web.sandbox.batch import Batch
 from web.sandbox.errors import ApiError, OAuthError
 from web.sandbox.middleware import FaultInjector, Recorder, answer_refusal
 from web.sandbox.resources_control import add_controls
@@ -30,6 +32,7 @@ def create_app(sandbox: Sandbox, wait: Callable[[float], None] = time.sleep) -> 
     app.add_route("/calendar/v3/calendars/{calendar}", calendar.CalendarItem(sandbox))
     app.add_route(events, calendar.EventList(sandbox))
     app.add_route(events + "/{event}", calendar.EventItem(sandbox))
+    app.add_route(BATCH_PATH, Batch(app))
 
     authorize = Authorize(sandbox)
     app.add_route(AUTHORIZE_PATH, authorize)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import falcon
 
-from web.sandbox.faults import Target
+from web.sandbox.faults import Carriage, Target
 from web.sandbox.grants import AccessToken, Bearer
 from web.sandbox.specs import FaultSpec
 from web.sandbox.state import Sandbox
@@ -19,7 +19,16 @@ from web.sandbox.state import Sandbox
 CALENDAR_PREFIX = "/calendar/v3/"
 """The path under which the Calendar API answers."""
 
-_GOOGLE_PREFIXES = (CALENDAR_PREFIX, "/o/oauth2/", "/token", "/revoke")
+BATCH_PATH = "/batch/calendar/v3"
+"""Where batches of calls to the Calendar API are posted."""
+
+ARRIVAL_KEY = "sandbox.arrival"
+"""The key of the environment under which a request is found once it was read."""
+
+PLACE_KEY = "sandbox.place"
+"""The key under which the environment of a call in a batch names the batch's number and the call's place in it."""
+
+_GOOGLE_PREFIXES = (CALENDAR_PREFIX, BATCH_PATH, "/o/oauth2/", "/token", "/revoke")
 _CALENDAR = re.compile(r"^/calendar/v3/(?:calendars|users/me/calendarList)/([^/]+)")
 _OPEN_FORM_FIELDS = frozenset({"account", "client_id", "decision", "grant_type", "redirect_uri", "scope"})
 _SECRET_PARAMS = frozenset({"access_token", "client_secret", "code", "oauth_token", "refresh_token", "token"})
@@ -29,7 +38,10 @@ HIDDEN = "(hidden)"
 
 @dataclass(slots=True)
 class Arrival:
-    """One request on its way through the sandbox; `fault` and `cut` are filled in as it goes."""
+    """One request on its way through the sandbox; `fault`, `cut` and `lost` are filled in as it goes.
+
+    `batch` numbers a batch and the calls in it alike; `part` is the place in it of one that is a call.
+    """
 
     time: float
     target: Target
@@ -39,6 +51,9 @@ class Arrival:
     token: AccessToken | None
     fault: FaultSpec | None = None
     cut: bool = False
+    lost: bool = False
+    batch: int | None = None
+    part: int | None = None
     form: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -48,8 +63,8 @@ class Arrival:
 
     @property
     def for_calendar(self) -> bool:
-        """Whether it is a request to the Calendar API."""
-        return self.target.path.startswith(CALENDAR_PREFIX)
+        """Whether it is a request to the Calendar API, be it a batch."""
+        return self.target.path.startswith((CALENDAR_PREFIX, BATCH_PATH))
 
     @property
     def actor(self) -> Bearer:
@@ -90,25 +105,36 @@ def receive(req: falcon.Request, sandbox: Sandbox) -> Arrival:
     raw_path = req.env.get("RAW_URI", req.path).partition("?")[0]
     in_path = _CALENDAR.match(req.path)
     calendar = in_path[1] if in_path else ""
+    batch, part = req.env.get(PLACE_KEY, (None, None))
     with sandbox.lock:
         token = sandbox.grants.access(bearer_token(req))
         account = token.account if token else sandbox.grants.account_of(form)
     arrival = Arrival(
         time=sandbox.clock().timestamp(),
-        target=Target(req.method, req.path, account, account if calendar == "primary" else calendar),
+        target=Target(
+            req.method, req.path, account, account if calendar == "primary" else calendar, _carriage(req.path, part)
+        ),
         raw_path=raw_path + (f"?{req.query_string}" if req.query_string else ""),
         body=body,
         is_form=is_form,
         token=token,
         form=form,
+        batch=batch,
+        part=part,
     )
-    req.context.arrival = arrival
+    req.env[ARRIVAL_KEY] = arrival
     return arrival
+
+
+def _carriage(path: str, part: int | None) -> Carriage:
+    if part is not None:
+        return Carriage.PART
+    return Carriage.BATCH if path == BATCH_PATH else Carriage.PLAIN
 
 
 def arrival_of(req: falcon.Request) -> Arrival:
     """The request as `receive` read it."""
-    return cast("Arrival", req.context.arrival)
+    return cast("Arrival", req.env[ARRIVAL_KEY])
 
 
 def bearer_token(req: falcon.Request) -> str:

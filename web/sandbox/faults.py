@@ -2,9 +2,27 @@
 
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
-from web.sandbox.specs import FaultSpec
+from web.sandbox.specs import FaultSpec, Reach
+
+
+class Carriage(Enum):
+    """How a request came: as a plain HTTP request, as a batch, or as a part of one."""
+
+    PLAIN = "plain"
+    BATCH = "batch"
+    PART = "part"
+
+
+_REACHED: Mapping[Reach, frozenset[Carriage]] = {
+    Reach.CALL: frozenset({Carriage.PLAIN, Carriage.PART}),
+    Reach.HTTP: frozenset({Carriage.PLAIN, Carriage.BATCH}),
+    Reach.BATCH: frozenset({Carriage.BATCH}),
+    Reach.PART: frozenset({Carriage.PART}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +33,7 @@ class Target:
     path: str
     account: str = ""
     calendar: str = ""
+    carriage: Carriage = Carriage.PLAIN
 
 
 @dataclass(slots=True)
@@ -27,6 +46,8 @@ class _Armed:
     def strikes(self, target: Target) -> bool:
         spec = self.spec
         if spec.count is not None and self.hits >= spec.count:
+            return False
+        if target.carriage not in _REACHED[spec.reach]:
             return False
         named = (spec.method.upper(), spec.account, spec.calendar)
         actual = (target.method, target.account, target.calendar)

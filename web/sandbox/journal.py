@@ -4,6 +4,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
+from web.sandbox.faults import Carriage
+
 KEPT = 100_000
 """Records kept; older ones are dropped."""
 
@@ -23,7 +25,11 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request received and the status answered, or `cut`. Secrets are left out of path, headers and body."""
+    """A request received and the status answered, `cut` or `lost`. Secrets are left out of path, headers and body.
+
+    A batch and the calls in it bear the same number, `batch`, and each call its place, `part`; so records without a
+    `part` are the HTTP requests.
+    """
 
     time: float
     actor: str
@@ -33,6 +39,8 @@ class Request:
     headers: dict[str, str]
     body: Any
     status: int | str
+    batch: int | None = None
+    part: int | None = None
 
 
 Record = TypeVar("Record", Write, Request)
@@ -64,29 +72,39 @@ class Journal(Generic[Record]):
 
 
 class Stats:
-    """Counts of requests by method and status, and of the Calendar requests and quota units of the project."""
+    """Counts of HTTP requests and of calls in batches by method and status, and of the Calendar's HTTP requests.
+
+    Only calls cost quota units, plain or in a batch; a batch itself costs none.
+    """
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, str]] = Counter()
+        self._parts: Counter[tuple[str, str]] = Counter()
         self.calendar_requests = 0
         self.quota_units = 0
 
-    def count(self, method: str, status: int | str) -> None:
+    def count(self, method: str, status: int | str, carriage: Carriage) -> None:
         """Count one request of the project."""
-        self._requests[method, str(status)] += 1
+        counter = self._parts if carriage is Carriage.PART else self._requests
+        counter[method, str(status)] += 1
 
-    def count_calendar(self, cost: int) -> None:
+    def count_calendar(self, cost: int, carriage: Carriage) -> None:
         """Count one Calendar request of the project and its units, whatever was answered."""
-        self.calendar_requests += 1
-        self.quota_units += cost
+        self.calendar_requests += carriage is not Carriage.PART
+        self.quota_units += 0 if carriage is Carriage.BATCH else cost
 
     def figures(self) -> dict[str, Any]:
-        """The counts as JSON: `requests` by method, then status."""
-        requests: dict[str, dict[str, int]] = {}
-        for (method, status), number in sorted(self._requests.items()):
-            requests.setdefault(method, {})[status] = number
+        """The counts as JSON: `requests` and `parts` by method, then status."""
         return {
-            "requests": requests,
+            "requests": _by_method(self._requests),
+            "parts": _by_method(self._parts),
             "calendar_requests": self.calendar_requests,
             "quota_units": self.quota_units,
         }
+
+
+def _by_method(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (method, status), number in sorted(counts.items()):
+        found.setdefault(method, {})[status] = number
+    return found

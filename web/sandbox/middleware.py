@@ -9,6 +9,7 @@ import falcon
 
 from web.sandbox.arrival import Arrival, arrival_of, receive
 from web.sandbox.errors import ApiError, OAuthError
+from web.sandbox.faults import Carriage
 from web.sandbox.grants import Bearer
 from web.sandbox.journal import Request
 from web.sandbox.quotas import units
@@ -37,7 +38,7 @@ class Recorder:
         arrival = arrival_of(req)
         if not arrival.for_google:
             return
-        status: int | str = "cut" if arrival.cut else resp.status_code
+        status: int | str = "cut" if arrival.cut else "lost" if arrival.lost else resp.status_code
         record = Request(
             time=arrival.time,
             actor=arrival.actor.value,
@@ -47,13 +48,15 @@ class Recorder:
             headers=arrival.recorded_headers(req),
             body=arrival.recorded_body(),
             status=status,
+            batch=arrival.batch,
+            part=arrival.part,
         )
         with self._sandbox.lock:
             self._sandbox.requests.append(record)
             if arrival.actor is Bearer.PROJECT:
-                self._sandbox.stats.count(req.method, status)
+                self._sandbox.stats.count(req.method, status, arrival.target.carriage)
                 if arrival.for_calendar:
-                    self._sandbox.stats.count_calendar(units(req.method))
+                    self._sandbox.stats.count_calendar(units(req.method), arrival.target.carriage)
 
 
 class FaultInjector:
@@ -94,8 +97,9 @@ class FaultInjector:
             case FaultSpec(kind=FaultKind.TRICKLE) as fault:
                 self._trickle(resp, fault.seconds)
             case FaultSpec(kind=FaultKind.GARBAGE):
-                resp.status, resp.content_type = 200, "application/json; charset=UTF-8"
-                resp.data = b'{"kind": "calendar#event", "etag": "'
+                _break_off(resp, arrival)
+            case FaultSpec(kind=FaultKind.LOST):
+                arrival.lost = True
 
     def _trickle(self, resp: falcon.Response, seconds: float) -> None:
         body = resp.render_body() or b""
@@ -116,6 +120,15 @@ def answer_refusal(resp: falcon.Response, error: ApiError | OAuthError) -> None:
     resp.data = json.dumps(error.envelope()).encode()
     if isinstance(error, ApiError):
         resp.set_headers(dict(error.headers))
+
+
+def _break_off(resp: falcon.Response, arrival: Arrival) -> None:
+    if arrival.target.carriage is Carriage.BATCH:
+        whole = resp.render_body() or b""
+        resp.data, resp.text = whole[: len(whole) // 2], None
+        return
+    resp.status, resp.content_type = 200, "application/json; charset=UTF-8"
+    resp.data = b'{"kind": "calendar#event", "etag": "'
 
 
 def _refusal(arrival: Arrival, fault: FaultSpec) -> ApiError | OAuthError:

@@ -2,9 +2,9 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from web.sandbox.model import Role
 
@@ -54,7 +54,12 @@ class Config(Spec):
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. The work is done for `*_after`, `delay`, `trickle` and `garbage`, and not for the others."""
+    """What goes wrong. `refuse`, `cut` and `html` come before the work and instead of it; it is done for all others.
+
+    `garbage` is an answer that breaks off. `lost` leaves the answer of a part out of the batch's answer, `reorder`
+    answers a batch's parts in another order than they were sent in. A part that is cut takes the connection of its
+    batch with it, and the calls that had not been made by then are not made.
+    """
 
     REFUSE = "refuse"
     REFUSE_AFTER = "refuse_after"
@@ -65,16 +70,34 @@ class FaultKind(StrEnum):
     TRICKLE = "trickle"
     HTML = "html"
     GARBAGE = "garbage"
+    LOST = "lost"
+    REORDER = "reorder"
+
+
+class Reach(StrEnum):
+    """What a fault can hit: calls, whether plain or in a batch; HTTP requests, plain or batches; batches; parts."""
+
+    CALL = "call"
+    HTTP = "http"
+    BATCH = "batch"
+    PART = "part"
+
+
+_REACH_OF_KIND = {FaultKind.LOST: Reach.PART, FaultKind.REORDER: Reach.BATCH}
 
 
 class FaultSpec(Spec):
     """A fault and the requests it hits: those that match every condition given, thinned by `every` or `probability`.
 
-    `path` is searched for in the decoded path; `count` ends the rule after so many hits; `seconds` is the length of a
-    delay, or the pause after each byte of a trickle; `status`, `reason` and `retry_after` (seconds) are the refusal.
+    `reach` tells calls from HTTP requests where they come in batches: a `delay` that reaches `http` is paid once by a
+    batch, one that reaches `call` by each of its parts. Of several rules the first that strikes wins, so a lasting
+    delay belongs last. `path` is searched for in the decoded path; `count` ends the rule after so many hits; `seconds`
+    is the length of a delay, or the pause after each byte of a trickle; `status`, `reason` and `retry_after` (seconds)
+    are the refusal.
     """
 
     kind: FaultKind
+    reach: Reach = Reach.CALL
     method: str = ""
     path: Annotated[str, AfterValidator(_is_pattern)] = ""
     account: str = ""
@@ -87,6 +110,12 @@ class FaultSpec(Spec):
     reason: str = "backendError"
     retry_after: int | None = Field(default=None, ge=0)
     seconds: float = Field(default=0.1, ge=0)
+
+    @model_validator(mode="after")
+    def _kind_fits_reach(self) -> Self:
+        if self.reach is not _REACH_OF_KIND.get(self.kind, self.reach):
+            raise ValueError(f"{self.kind} needs reach {_REACH_OF_KIND[self.kind]}")
+        return self
 
 
 class QuotaSpec(Spec):
