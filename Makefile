@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots neighbours quota faults model mutants clean
+.PHONY: demo test lint screenshots neighbours quota backfill feed bench faults model mutants clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -20,7 +20,7 @@ lint: .venv/ready
 # The pictures of the walkthrough in docs/, from the real pages; needs Chromium.
 screenshots: .venv/ready
 	@mkdir -p docs/screenshots
-	CALENDAR_SYNC_LEAVE_NOTHING_OUT=1 CALENDAR_SYNC_SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/browser/test_story.py
+	CALENDAR_SYNC_LEAVE_NOTHING_OUT=1 CALENDAR_SYNC_SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/browser/test_story.py tests/browser/test_life.py
 
 # Does one user's trouble delay anybody else? Two runs, about eight minutes; docs/neighbours.md explains the figures.
 neighbours: .venv/ready
@@ -29,6 +29,18 @@ neighbours: .venv/ready
 # How much of Google's quotas do two daemons use, and are they ever refused? Fifteen minutes; docs/quotas.md explains the figures.
 quota: .venv/ready
 	@$(BIN)/python -m tests.bench.quota $(ARGS)
+
+# How long from consent to a complete calendar of 2,000 jobs, and are live edits quick meanwhile? Four minutes; docs/backfill.md explains it.
+backfill: .venv/ready
+	@$(BIN)/python -m tests.bench.backfill $(ARGS)
+
+# How long does a calendar app wait for a feed among ten thousand jobs? A minute; docs/feed.md explains it.
+feed: .venv/ready
+	@$(BIN)/python -m tests.bench.feed $(ARGS)
+
+# Our daemon beside the best queues, on the same work? Needs Go and a PostgreSQL server; docs/performance.md explains the figures.
+bench: .venv/ready
+	@$(BIN)/python -m tests.bench.compare --write $(ARGS)
 
 # A thousand faults of all kinds, and every calendar right in the end? A quarter of an hour; docs/faults.md explains it.
 faults: .venv/ready

@@ -5,23 +5,36 @@ import os
 import signal
 import sys
 import threading
+import time
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 import psycopg
 from psycopg_pool import PoolTimeout
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from outbox.connections import TENANT_BUSY, NotActiveError, resync
 from outbox.database import open_pool
+from outbox.forgetting import NOTHING_ERASED, NotForgottenError, Removal, forget
+from outbox.forgotten import Whose
+from outbox.grants import AccountBusyError, Grants
 from outbox.logs import configure_logs
 from outbox.migrations import MigrationError, Rights, migrate, migrations, renew_rights
 from outbox.relay import replay_rejected
-from outbox.runtime import open_daemon
+from outbox.runtime import oauth_client, open_daemon, token_cipher
 from outbox.settings import ConfigurationError, Settings, load_database_url, load_settings
 from outbox.status import read_status
+from outbox.user import User
 
 DONE, FAILED, BAD_USAGE, DATABASE_UNREACHABLE = 0, 1, 2, 3
 """Exit codes of every verb."""
+
+COUNT_EVERY_SECONDS = 5.0
+"""How often it is shown how much of a removal is left."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,6 +125,60 @@ def status(as_json: bool) -> None:
             click.echo(f"{name.replace('_', ' '):<28}{figure}")
 
 
+@cli.command("resync")
+@click.option("--tenant", required=True, metavar="ID", help="The tenant's key.")
+@click.option("--user", required=True, metavar="ID", help="The user's key.")
+def resync_command(tenant: str, user: str) -> None:
+    """Have every event of a user's calendar written again or looked at, by the daemon that runs.
+
+    Example: calendar-sync resync --tenant acme --user u_ana
+    """
+    with open_pool(load_database_url(), size=1) as pool:
+        try:
+            marked = resync(pool, User(tenant, user))
+        except NotActiveError as reason:
+            _exit(FAILED, f"the calendar of user {user} of tenant {tenant} cannot be gone through now. {reason}")
+    click.echo(f"{marked} jobs will be looked at")
+
+
+@cli.command("forget")
+@click.option("--tenant", required=True, metavar="ID", help="The tenant's key.")
+@click.option("--user", metavar="ID", help="The user's key; without it the whole tenant is forgotten.")
+@click.option("--remove-events", is_flag=True, help="Remove the events from the calendars first; else they stay.")
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(min=0),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give the removal so long; if more is left then, nothing is erased.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def forget_command(*, tenant: str, user: str | None, remove_events: bool, seconds: float, as_json: bool) -> None:
+    """Revoke what a user, or a whole tenant, granted, erase all that is stored about them, and say what went.
+
+    Harmless to repeat, beside a running daemon or without one.
+
+    Example: calendar-sync forget --tenant acme --user u_ana --remove-events
+    """
+    settings = load_settings()
+    # What is logged would tear the progress on a terminal apart.
+    configure_logs("warning" if sys.stderr.isatty() else settings.log_level, settings.log_format)
+    stop, whose = _stop_on_signals(), Whose(tenant, user)
+    with open_pool(settings.database_url, size=4) as pool:
+        # A revocation that has begun is waited for, whatever comes: Google is asked once.
+        grants = Grants(pool, token_cipher(settings), oauth_client(settings, threading.Event()))
+        try:
+            removal = Removal(pool, grants, whose) if remove_events else None
+            if removal is not None:
+                _carry_through(removal, settings, seconds, stop)
+            forgotten = forget(pool, grants, tenant, user, removal=removal, stop=stop)
+        except (AccountBusyError, NotForgottenError) as reason:
+            _exit(FAILED, f"{whose} was not forgotten: {reason}; repeat it")
+    click.echo(json.dumps(asdict(forgotten)) if as_json else "\n".join(forgotten.told(whose)))
+
+
 @cli.command()
 @click.option("--data", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Job traffic to replay.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Replay N times as fast as it happened.")
@@ -150,10 +217,36 @@ def main() -> None:
         _exit(BAD_USAGE, str(error))
     except MigrationError as error:
         _exit(FAILED, str(error))
+    except (*TENANT_BUSY, psycopg.errors.ObjectInUse) as error:
+        _exit(FAILED, f"somebody else is changing the same tenant at this moment; repeat it: {error}")
     except (psycopg.OperationalError, PoolTimeout) as error:
         _exit(DATABASE_UNREACHABLE, f"the database cannot be reached; check DATABASE_URL: {error}")
     except psycopg.Error as error:
         _exit(FAILED, f"the database refused: {error}; is it up to date? calendar-sync migrate")
+
+
+def _carry_through(removal: Removal, settings: Settings, seconds: float, stop: threading.Event) -> None:
+    """Serve, as any other daemon, until the events are removed."""
+    ends, count_at = time.monotonic() + seconds, 0.0
+    columns = (TextColumn("removing events"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("", total=removal.waiting())
+
+        def done() -> bool:
+            nonlocal count_at
+            if time.monotonic() >= count_at and not progress.disable:
+                count_at = time.monotonic() + COUNT_EVERY_SECONDS
+                progress.update(task, completed=max(0, (progress.tasks[0].total or 0) - removal.waiting()))
+            return removal.go_on() == 0 or stop.is_set() or time.monotonic() >= ends
+
+        if removal.left():
+            with open_daemon(settings, threading.Event()) as daemon:
+                if not daemon.serve_until(done):
+                    os._exit(FAILED)  # as in `run`
+    if connections := removal.left():
+        raise NotForgottenError(
+            f"{connections} connections with {removal.waiting()} events to look at are left; {NOTHING_ERASED}"
+        )
 
 
 def _settings() -> Settings:
@@ -173,7 +266,7 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
-def _exit(code: int, message: str) -> None:
+def _exit(code: int, message: str) -> NoReturn:
     click.echo(f"calendar-sync: {' '.join(message.split())}", err=True)
     sys.exit(code)
 

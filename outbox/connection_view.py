@@ -21,11 +21,32 @@ ReconnectReason = Literal["revoked", "missing_scope", "blocked_by_admin", "key_l
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How much is done of how much that was to be done when it began; later changes count in neither."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeavingCalendar:
-    """A former calendar that is still to be emptied, and how many events are to be looked at there."""
+    """A calendar that is still to be emptied.
+
+    Attributes:
+        events: how many are still to be looked at there.
+        total: of how many when it began to be emptied; None before, while the new calendar is filled.
+        shared: a colleague syncs to it: what the colleague wants stays.
+    """
 
     name: str
     events: int
+    total: int | None = None
+    shared: bool = False
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the emptying has come, once it has begun."""
+        return None if self.total is None else Progress(self.total - self.events, self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +64,10 @@ class ConnectionView:
     Attributes:
         pending: jobs that wait to be pushed to the calendar.
         problems: jobs parked with a problem.
+        filling: how far the calendar has been filled, or gone through; None when that is over. Parked is not done.
         resting_until: nothing is pushed until then; it goes on by itself.
         resting_reason: why; None also where nobody knows.
-        leaving: former calendars, the first left first.
+        leaving: calendars to be emptied: while disconnecting the chosen one, then former ones, the first left first.
         last_disconnect: until the next connect.
     """
 
@@ -59,6 +81,7 @@ class ConnectionView:
     last_pushed_at: datetime | None = None
     pending: int = 0
     problems: int = 0
+    filling: Progress | None = None
     resting_until: datetime | None = None
     resting_reason: RestReason | None = None
     job_filter: JobFilter = "all"
@@ -112,4 +135,7 @@ def colleagues_calendars(pool: ConnectionPool[Connection], user: User) -> frozen
 def _view(row: dict[str, Any], leaving: tuple[LeavingCalendar, ...]) -> ConnectionView:
     revocation, events_left = row.pop("revocation"), row.pop("events_left")
     last = None if revocation is None else LastDisconnect(Revocation(revocation), events_left or 0)
-    return ConnectionView(**{**row, "scopes": tuple(row["scopes"])}, leaving=leaving, last_disconnect=last)
+    done, total = row.pop("filling_done"), row.pop("filling_total")
+    filling = None if total is None else Progress(done, total)
+    row["scopes"] = tuple(row["scopes"])
+    return ConnectionView(**row, filling=filling, leaving=leaving, last_disconnect=last)

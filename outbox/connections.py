@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from outbox.access import UserGrant, read_grant
@@ -18,6 +19,10 @@ JobFilter = Literal["all", "assigned"]
 
 TEST_ABANDONED = "The calendar was left meanwhile, so the test was not carried out to its end. Start another one."
 """Why a test push ended whose calendar its user left."""
+
+
+TENANT_BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
+"""What a change is refused with while somebody else is long about the same tenant. The database itself is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,7 @@ def store_grant(
             lane = {"tenant_id": user.tenant_id, "calendar_id": calendar_id}
             connection.execute(statement("connection/wake_lane"), lane)
             if before is not None and before.state == "disconnecting":
-                # What had been removed already comes back.
-                connection.execute(statement("connection/return_to_calendar"), {**user.key, "calendar_id": calendar_id})
-                connection.execute(statement("connection/mark_upcoming"), lane)
+                _call_off_removal(connection, user, calendar_id)
     return str(state)
 
 
@@ -130,7 +133,7 @@ def change_preferences(
         if calendar is not None:
             _take_calendar(connection, user, before, calendar)
         if job_filter not in (None, before.job_filter) and before.calendar_id is not None:
-            _mark(connection, "connection/mark_upcoming", user, before.calendar_id)
+            _fill(connection, user, before.calendar_id)
 
 
 def resync(pool: ConnectionPool[Connection], user: User) -> int:
@@ -145,7 +148,7 @@ def resync(pool: ConnectionPool[Connection], user: User) -> int:
         # A push that begins holds the lane before it touches the pairs: so does this, and all lanes in their order.
         connection.execute(statement("lane/lock_lanes"), {"tenant_ids": [user.tenant_id]})
         connection.execute(statement("connection/doubt_pushed"), lane)
-        return connection.execute(statement("connection/mark_upcoming"), lane).rowcount
+        return _fill(connection, user, grant.calendar_id)
 
 
 def retry_problem(pool: ConnectionPool[Connection], user: User, problem_id: str) -> bool:
@@ -183,7 +186,7 @@ def leave_for_good(connection: Connection, user: User, calendar_id: str | None) 
     _abandon_tests(connection, user)
     left = {row[0] for row in connection.execute(statement("connection/drop_departures"), user.key)}
     for former in sorted(left | ({calendar_id} if calendar_id else set())):
-        _mark(connection, "connection/mark_pushed", user, former)
+        _mark_pushed(connection, user, former)
         connection.execute(statement("connection/drop_marks"), {"tenant_id": user.tenant_id, "calendar_id": former})
 
 
@@ -203,19 +206,20 @@ def begin_disconnect(pool: ConnectionPool[Connection], user: User) -> bool:
     still write to, and nothing was changed.
     """
     with tenants_wishes(pool, user.tenant_id) as connection:
-        grant = read_grant(connection, user)
-        if grant is None or grant.state == "needs_reconnect":
+        if connection.execute(statement("connection/begin_disconnect"), user.key).fetchone() != (True,):
             return False
-        if grant.calendar_id is not None and grant.state != "calendar_lost":
-            _leave(connection, user, grant)
-        calendars = [row[0] for row in connection.execute(statement("connection/read_departing"), user.key)]
-        if not calendars:
-            return False
-        for calendar_id in calendars:
-            _mark(connection, "connection/mark_pushed", user, calendar_id)
+        for (calendar_id,) in connection.execute(statement("connection/read_departing"), user.key).fetchall():
+            _mark_pushed(connection, user, calendar_id)
         connection.execute(statement("connection/empty_departures"), user.key)
-        connection.execute(statement("connection/begin_disconnect"), user.key)
         return True
+
+
+def _call_off_removal(connection: Connection, user: User, calendar_id: str) -> None:
+    """What had been removed comes back; a move goes on in its order: the former calendars are kept meanwhile."""
+    connection.execute(statement("connection/return_to_calendar"), {**user.key, "calendar_id": calendar_id})
+    kept = {row[0] for row in connection.execute(statement("connection/keep_departures"), user.key)}
+    for former in sorted(kept | {calendar_id}):
+        _fill(connection, user, former)
 
 
 def _take_calendar(connection: Connection, user: User, before: UserGrant, calendar: ChosenCalendar) -> None:
@@ -229,14 +233,14 @@ def _take_calendar(connection: Connection, user: User, before: UserGrant, calend
     connection.execute(statement("connection/return_to_calendar"), {**user.key, "calendar_id": calendar.id})
     connection.execute(statement("connection/add_lane"), lane)
     connection.execute(statement("connection/wake_lane"), lane)
-    connection.execute(statement("connection/mark_upcoming"), lane)
+    _fill(connection, user, calendar.id)
     former = before.calendar_id
     if former in (None, calendar.id):
         return
     _abandon_tests(connection, user)
     if before.state == "calendar_lost":
         # We cannot empty it; a colleague who still can takes over.
-        _mark(connection, "connection/mark_pushed", user, str(former))
+        _mark_pushed(connection, user, str(former))
         connection.execute(statement("connection/drop_marks"), {"tenant_id": user.tenant_id, "calendar_id": former})
     else:
         _leave(connection, user, before)
@@ -253,10 +257,14 @@ def _leave(connection: Connection, user: User, grant: UserGrant) -> None:
     )
 
 
-def _mark(
-    connection: Connection,
-    name: Literal["connection/mark_upcoming", "connection/mark_pushed"],
-    user: User,
-    calendar_id: str,
-) -> None:
-    connection.execute(statement(name), {"tenant_id": user.tenant_id, "calendar_id": calendar_id})
+def _fill(connection: Connection, user: User, calendar_id: str | None) -> int:
+    """Have the calendar filled, or gone through, from now on; returns how many marks that are."""
+    lane = {"tenant_id": user.tenant_id, "calendar_id": calendar_id}
+    marked = connection.execute(statement("connection/mark_upcoming"), lane).rowcount
+    connection.execute(statement("connection/begin_filling"), lane)
+    return marked
+
+
+def _mark_pushed(connection: Connection, user: User, calendar_id: str) -> None:
+    lane = {"tenant_id": user.tenant_id, "calendar_id": calendar_id}
+    connection.execute(statement("connection/mark_pushed"), lane)

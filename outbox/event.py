@@ -35,7 +35,8 @@ _WIDENED_DAYS = "Note: the last day is before the first; shown on the first day.
 class CalendarEvent:
     """An event as people see it, in no provider's terms.
 
-    `job_number`, `summary` and `location` are plain single lines, `description` is HTML, `url` leads to the job.
+    `job_number`, `summary` and `location` are plain single lines, `description` is HTML, `url` leads to the job. `text`
+    is what the description says, plain and without its link.
     """
 
     job_number: str
@@ -45,6 +46,7 @@ class CalendarEvent:
     start: Moment
     end: Moment
     url: str
+    text: str = ""
 
 
 def render(job: Job, *, job_url: str) -> CalendarEvent | None:
@@ -56,14 +58,16 @@ def render(job: Job, *, job_url: str) -> CalendarEvent | None:
     when = schedule(job)
     if when is None:
         return None
+    text, description = _description(job, when, job_url)
     return CalendarEvent(
         job_number=clean_line(job.job_number),
         summary=_summary(job),
-        description=_description(job, when, job_url),
+        description=description,
         location=_location(job),
         start=when.start,
         end=when.end,
         url=job_url,
+        text=text,
     )
 
 
@@ -82,19 +86,18 @@ def _location(job: Job) -> str | None:
     return clip(clean_line(first.address), LOCATION_LIMIT) or None if first else None
 
 
-def _description(job: Job, when: Schedule, url: str) -> str:
-    """The fullest description that fits: items give way first, then the notes, the link never."""
+def _description(job: Job, when: Schedule, url: str) -> tuple[str, str]:
+    """The fullest text that fits, and with markup and link: items give way first, then the notes, the link never."""
     link = f'<a href="{escape(url)}">Open job {escape(clean_line(job.job_number))}</a>'
     lines = [line for item in job.manifest.items if (line := _item_line(item))]
     notes = clean_lines(job.manifest.notes)
     remark = _remark(when)
     for shown, notes_limit in _concessions(len(lines)):
-        noted = escape(clip(notes, notes_limit))
-        body = [line for line in (*_listed(lines, shown), noted, remark) if line]
-        description = "\n".join([*body, "", link] if body else [link])
+        text = "\n".join(line for line in (*_listed(lines, shown), clip(notes, notes_limit), remark) if line)
+        description = f"{escape(text)}\n\n{link}" if text else link
         if len(description) <= DESCRIPTION_LIMIT:
-            return description
-    return link
+            return text, description
+    return "", link
 
 
 def _concessions(items: int) -> Iterator[tuple[int, int]]:
@@ -114,11 +117,11 @@ def _listed(lines: list[str], shown: int) -> list[str]:
 
 
 def _item_line(item: Item) -> str:
-    """An item as an escaped line; empty if nothing of it is known."""
+    """An item as a line; empty if nothing of it is known."""
     parts = (_number(item.quantity), clean_line(item.unit), clean_line(item.description))
     weight = f"{_number(item.weight_kg)} kg" if item.weight_kg is not None else ""
     line = ", ".join(filter(None, (" ".join(filter(None, parts)), weight)))
-    return f"• {escape(line)}" if line else ""
+    return f"• {line}" if line else ""
 
 
 def _number(number: Decimal | None) -> str:

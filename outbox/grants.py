@@ -119,7 +119,7 @@ class Grants:
             seen = self._grant(user)
             if seen is None:
                 return Revocation.NOTHING
-            with self._turn(seen.account_id or "", wait_seconds=0.0 if only_if_emptied else TURN_SECONDS):
+            with self._turn(seen.account_id or "", wait=not only_if_emptied):
                 # Read again: it may have been renewed before the turn came.
                 grant = self._grant(user)
                 if grant is None or grant.account_id != seen.account_id:
@@ -132,16 +132,20 @@ class Grants:
                 self._clear(user, grant, revocation)
                 return revocation
 
-    def revoke_abandoned(self, abandoned: AbandonedGrant) -> bool:
-        """Revoke a grant that its user gave up for another account, unless somebody lives on it; False to try again."""
+    def revoke_abandoned(self, abandoned: AbandonedGrant, *, last_try: bool = False) -> Revocation:
+        """Revoke a grant that its user gave up for another account, unless somebody lives on it.
+
+        Args:
+            last_try: forget it also if Google does not answer; else it is tried again for a day.
+        """
         with self._turn(abandoned.account_id):
             revocation = self._revoke(abandoned, but_for=None)
-        if revocation is Revocation.UNANSWERED and abandoned.age_seconds < GIVE_UP_SECONDS:
-            return False
+        if revocation is Revocation.UNANSWERED and abandoned.age_seconds < GIVE_UP_SECONDS and not last_try:
+            return revocation
         log.info("abandoned_grant_ended", revocation=revocation.value)
         with self._pool.connection() as connection:
             connection.execute(statement("leaving/delete_abandoned"), {"grant_id": abandoned.grant_id})
-        return True
+        return revocation
 
     def _is_emptied(self, user: User) -> bool:
         with self._pool.connection() as connection:
@@ -201,7 +205,7 @@ class Grants:
                 leave_for_good(connection, user, grant.calendar_id)
 
     @contextmanager
-    def _turn(self, account_id: str, *, wait_seconds: float = TURN_SECONDS) -> Iterator[None]:
+    def _turn(self, account_id: str, *, wait: bool = True) -> Iterator[None]:
         """Alone with a Google account; no transaction is open meanwhile, and no row is locked."""
         key = {"account_id": account_id}
         with self._turns, self._pool.connection() as connection:
@@ -209,7 +213,7 @@ class Grants:
                 Retrying(
                     retry=retry_if_result(lambda got: not got),
                     wait=wait_random(0.05, 0.25),
-                    stop=stop_after_delay(wait_seconds),
+                    stop=stop_after_delay(TURN_SECONDS if wait else 0.0),
                 )(lambda: connection.execute(statement("connection/lock_account"), key).fetchone() == (True,))
             except RetryError:
                 raise AccountBusyError("somebody else is connecting or disconnecting this Google account") from None

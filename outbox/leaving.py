@@ -13,7 +13,7 @@ import structlog
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from outbox.connections import tenants_wishes
+from outbox.connections import TENANT_BUSY, tenants_wishes
 from outbox.database import Connection
 from outbox.grants import AbandonedGrant, AccountBusyError, Grants
 from outbox.statements import statement
@@ -34,14 +34,16 @@ class Leaving:
     def __init__(self, pool: ConnectionPool[Connection], grants: Grants) -> None:
         self._pool = pool
         self._grants = grants
+        self._busy: set[str] = set()
 
     def work(self) -> int:
         """Returns how many calendars have begun to be emptied."""
+        self._busy.clear()
         for tenant_id, calendar_id, connection_id in self._read("leaving/emptied"):
-            _attempt(self._end_departure, tenant_id, calendar_id, connection_id)
+            self._attempt(tenant_id, self._end_departure, tenant_id, calendar_id, connection_id)
         filled = self._read("leaving/filled")
         for tenant_id, calendar_id, connection_id in filled:
-            _attempt(self._begin_emptying, tenant_id, calendar_id, connection_id)
+            self._attempt(tenant_id, self._begin_emptying, tenant_id, calendar_id, connection_id)
         self._revoke()
         return len(filled)
 
@@ -52,14 +54,14 @@ class Leaving:
         users = [User(*row) for row in self._read("leaving/done_disconnecting", nobody)]
         with self._pool.connection() as connection, connection.cursor(row_factory=class_row(AbandonedGrant)) as cursor:
             abandoned = cursor.execute(statement("leaving/read_abandoned")).fetchall()
-        todo: list[tuple[Callable[..., object], tuple[Any, ...]]] = [
-            *((self._end, (user,)) for user in users),
-            *((self._grants.revoke_abandoned, (grant,)) for grant in abandoned),
+        todo: list[tuple[str, Callable[..., object], Any]] = [
+            *((user.tenant_id, self._end, user) for user in users),
+            *((grant.tenant_id, self._grants.revoke_abandoned, grant) for grant in abandoned),
         ]
         random.shuffle(todo)  # so that one who makes everybody wait is not always the first
-        for work, arguments in todo:
+        for tenant_id, work, whose in todo:
             if time.monotonic() < until:
-                _attempt(work, *arguments)
+                self._attempt(tenant_id, work, whose)
 
     def _end(self, user: User) -> None:
         self._grants.end(user, only_if_emptied=True)
@@ -86,14 +88,19 @@ class Leaving:
             if ended is not None:
                 connection.execute(statement("connection/drop_marks"), lane)
 
-
-def _attempt(work: Callable[..., object], *arguments: object) -> None:
-    """Do one user's part; whatever is wrong with it must not hold up the others."""
-    try:
-        work(*arguments)
-    except (psycopg.OperationalError, PoolTimeout):
-        raise
-    except AccountBusyError:
-        log.info("account_busy")
-    except Exception:
-        log.exception("leaving_failed")
+    def _attempt(self, tenant_id: str, work: Callable[..., object], *arguments: object) -> None:
+        """Do one user's part; whatever is wrong with it must not hold up the others."""
+        if tenant_id in self._busy:
+            return
+        try:
+            work(*arguments)
+        except TENANT_BUSY:
+            # One that is being erased, for example. Nothing of it is waited for once more in this round.
+            self._busy.add(tenant_id)
+            log.info("tenant_busy")
+        except (psycopg.OperationalError, PoolTimeout):
+            raise
+        except AccountBusyError:
+            log.info("account_busy")
+        except Exception:
+            log.exception("leaving_failed")

@@ -3,11 +3,14 @@
 A push is a short conversation with Google: `first_step` opens it from what should stand there and what we know, and
 `next_step` reads each answer. Every step is a value: a call to make, an id to give up, or the outcome that is settled.
 
-Three rules hold it together:
+Four rules hold it together:
 
 * A write names the etag it was decided on, so a request that arrives late, after a newer one, is refused by Google.
 * A pair in doubt is never taken for what we last recorded: it is written again, or looked at.
 * A new id is taken only after a definite refusal of the old one, never because an answer is missing.
+* Only an event that carries our mark is removed: under the etag of what we wrote ourselves, or seen to carry it. One
+  that somebody has taken the mark off is his. (That it is this job's, its id says, which is made of the job.) Where
+  Google does not show whether it carries the mark, because it is private, Google is left to refuse.
 """
 
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ from typing import Any
 from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.refusal import refusal_sentence
-from outbox.google.resource import content_hash, for_insert, for_update, users_fields
+from outbox.google.resource import MARK, content_hash, for_insert, for_update, users_fields
 
 LATE_ARRIVAL_SECONDS = 60.0
 """How long a request whose answer we never saw may still reach Google: a "not found" within it is asked again."""
@@ -98,7 +101,7 @@ class Stands:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Settled: no event is there."""
+    """Settled: no event of ours is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,9 @@ def first_step(conversation: Conversation, *, connection_id: int, read_first: bo
             return MakeCall(Read(known.event_id))
         return MakeCall(Delete(known.event_id, known.etag))
     if known.etag is not None:
-        if read_first or known.seen_by != connection_id:
+        # Doubt that no write of ours made is a resync's: all that we know may be out of date, reminders too.
+        doubted = known.in_doubt and known.seconds_since_write is None
+        if read_first or doubted or known.seen_by != connection_id:
             return MakeCall(Read(known.event_id))
         return MakeCall(Update(known.event_id, _update_body(body, known.users_fields), known.etag))
     if known.ever_confirmed:
@@ -253,7 +258,9 @@ def _after_read(now: Conversation, answer: Answer) -> tuple[Conversation, Step]:
         etag = str(answer.resource.get("etag", ""))
         cancelled = answer.resource.get("status") == "cancelled"
         if body is None:
-            return now, (_late_or(now, Gone()) if cancelled else MakeCall(Delete(known.event_id, etag)))
+            # Not ours any more is as good as gone, but a write of ours that may still arrive would put the mark back.
+            gone = cancelled or not (_is_ours(answer.resource) or _is_redacted(answer.resource))
+            return now, (_late_or(now, Gone()) if gone else MakeCall(Delete(known.event_id, etag)))
         update = Update(known.event_id, _update_body(body, users_fields(answer.resource)), etag)
         return replace(now, reviving=cancelled), MakeCall(update)
     if answer.meaning in (Meaning.NOT_FOUND, Meaning.GONE):
@@ -339,6 +346,18 @@ def _may_arrive_late(now: Conversation) -> bool:
     """Whether a write of ours, of this conversation or an earlier one, went unanswered within the last minute."""
     since = now.known.seconds_since_write
     return now.write_outcome_unknown or (since is not None and since < LATE_ARRIVAL_SECONDS)
+
+
+def _is_ours(resource: Mapping[str, Any]) -> bool:
+    properties = resource.get("extendedProperties")
+    private = properties.get("private") if isinstance(properties, Mapping) else None
+    return isinstance(private, Mapping) and private.get(MARK) == "1"
+
+
+def _is_redacted(resource: Mapping[str, Any]) -> bool:
+    """Whether Google shows no more of a private event than its times: then that the mark is missing says nothing."""
+    private = resource.get("visibility") in ("private", "confidential")
+    return private and not any(name in resource for name in ("summary", "description", "extendedProperties"))
 
 
 def _update_body(body: Mapping[str, Any], users: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -239,7 +239,9 @@ class LanePusher:
                 log.exception("job_not_rendered")
                 self._note(push, job, Impossible("The event could not be made, through a fault of calendar-sync."))
                 continue
-            if (job.job_exists or is_test(job)) and (needs_call(wish, known) or job.retired_event_ids):
+            # What was there before a job was forgotten stays, unless everybody wants all of it gone.
+            ours = job.job_exists or is_test(job) or all(connection.emptying for connection in connections)
+            if ours and (needs_call(wish, known) or job.retired_event_ids):
                 todo.append(_Todo(job, wish, known or _first_known(push.lease, job), lone=len(due) == 1))
             else:
                 self._note(push, job, Unchanged())

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -47,6 +47,9 @@ STOP_SECONDS = 25.0
 TOKEN_REQUEST_SECONDS = 5.0
 """Three of them, with the waits between, fit well into a lease."""
 
+ASK_SECONDS = 0.5
+"""How late it is noticed that what was served for is done."""
+
 USER_AGENT = "google-calendar-sync/0.1"
 
 
@@ -70,7 +73,7 @@ class Daemon:
         self._janitor = Janitor(
             pool, Audit(pool, job_url_template=settings.job_url_template), retention_days=settings.job_retention_days
         )
-        cipher = TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value())
+        cipher = token_cipher(settings)
         access = Access(pool, cipher, oauth)
         self._leaving = Leaving(pool, Grants(pool, cipher, oauth))
         lanes = LanePusher(
@@ -108,6 +111,18 @@ class Daemon:
                 notify(WATCHDOG="1")
         notify(STOPPING="1", STATUS="Finishing what is in flight.")
         return self._finish()
+
+    def serve_until(self, done: Callable[[], bool]) -> bool:
+        """Serve until `done`, which is asked now and then, or `stop`; then finish as `run` does."""
+        for loop in self._loops:
+            loop.start()
+        try:
+            while not self._stop.is_set() and not done():
+                self._stop.wait(ASK_SECONDS)
+        finally:
+            self._stop.set()
+            in_time = self._finish()
+        return in_time
 
     def drain(self, *, wait_for_quota: bool = True) -> None:
         """Relay every row and push every lane that is due, unless `stop` comes first.
@@ -182,6 +197,11 @@ def open_daemon(settings: Settings, stop: threading.Event) -> Iterator[Daemon]:
         if missing:
             raise MigrationError(f"the database lacks migration {missing[0].version}; run: calendar-sync migrate")
         yield Daemon(settings, pool, stop)
+
+
+def token_cipher(settings: Settings) -> TokenCipher:
+    """What tokens are encrypted with, as configured."""
+    return TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value())
 
 
 def oauth_client(settings: Settings, stop: threading.Event) -> GoogleOAuth:

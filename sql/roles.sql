@@ -48,7 +48,7 @@ GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token
     ON calendar_sync.calendar_connection TO calendar_sync_daemon;
 GRANT EXECUTE ON FUNCTION calendar_sync.clear_grant(bigint, bigint, text, integer)
     TO calendar_sync_daemon, calendar_sync_web;
-GRANT SELECT, UPDATE (emptying_since, lost), DELETE ON calendar_sync.departure TO calendar_sync_daemon;
+GRANT SELECT, UPDATE (emptying_since, total, lost), DELETE ON calendar_sync.departure TO calendar_sync_daemon;
 GRANT SELECT, DELETE ON calendar_sync.abandoned_grant TO calendar_sync_daemon;
 GRANT SELECT, UPDATE (picked_up_at, access_at, written_at, read_back_at, removed_at, failure), DELETE
     ON calendar_sync.test_push TO calendar_sync_daemon;
@@ -58,6 +58,13 @@ GRANT EXECUTE ON FUNCTION calendar_sync.next_reminder(timestamptz) TO calendar_s
 GRANT SELECT (id, created_at), INSERT (tenant_id, user_id, kind, reason), DELETE
     ON calendar_sync.notification TO calendar_sync_daemon;
 GRANT SELECT, UPDATE (due_at) ON calendar_sync.token_refresh TO calendar_sync_daemon;
+-- It forgets users and tenants: disconnects them, and erases those whose grants have ended, all of theirs or nothing; so it has to know whose
+-- calendars are whose.
+GRANT EXECUTE ON FUNCTION calendar_sync.begin_disconnect(text, text) TO calendar_sync_daemon, calendar_sync_web;
+GRANT SELECT ON calendar_sync.chosen_calendar TO calendar_sync_daemon;
+-- Their feeds go first; of one it sees whose it is.
+GRANT SELECT (tenant_id, user_id), DELETE ON calendar_sync.calendar_feed TO calendar_sync_daemon;
+GRANT EXECUTE ON FUNCTION calendar_sync.erase_user(text, text), calendar_sync.erase_tenant(text) TO calendar_sync_daemon;
 -- What is used of Google's quotas, and by whom it is counted.
 GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.quota, calendar_sync.request_hour TO calendar_sync_daemon;
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.quota, calendar_sync.request_hour TO calendar_sync_web;
@@ -65,13 +72,14 @@ GRANT SELECT, INSERT, UPDATE ON calendar_sync.quota, calendar_sync.request_hour 
 GRANT SELECT (state_hash, expires_at), DELETE ON calendar_sync.consent_attempt TO calendar_sync_daemon;
 GRANT SELECT (bucket, refilled_at), DELETE ON calendar_sync.rate_limit TO calendar_sync_daemon;
 
--- The web app keeps grants and choices, and marks what they change. It never sees a payload: of a job that could not be pushed
--- it sees the number, through a view.
+-- The web app keeps grants and choices, and marks what they change. It sees no payload: of a job that could not be pushed
+-- the number, through a view, and of the jobs of a feed what their events say.
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.calendar_connection TO calendar_sync_web;
 GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.pending_push, calendar_sync.departure TO calendar_sync_web;
 GRANT INSERT (tenant_id, user_id, account_id, refresh_token) ON calendar_sync.abandoned_grant TO calendar_sync_web;
 -- Not the lease: whoever could write it could be a second writer to a calendar.
-GRANT SELECT, INSERT (tenant_id, calendar_id), UPDATE (due_at, live_due_at, not_before, backlog_not_before, failures)
+GRANT SELECT, INSERT (tenant_id, calendar_id),
+      UPDATE (due_at, live_due_at, not_before, backlog_not_before, failures, filling_since, filling_total)
     ON calendar_sync.lane TO calendar_sync_web;
 GRANT SELECT (tenant_id, calendar_id, job_id, content_hash, in_doubt), UPDATE (in_doubt) ON calendar_sync.pushed_event
     TO calendar_sync_web;
@@ -82,6 +90,12 @@ GRANT SELECT, INSERT, UPDATE (failure) ON calendar_sync.test_push TO calendar_sy
 GRANT EXECUTE ON FUNCTION calendar_sync.enqueue_test_push(uuid) TO calendar_sync_web;
 GRANT SELECT, INSERT, UPDATE (taken_at, outcome) ON calendar_sync.consent_attempt TO calendar_sync_web;
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.rate_limit TO calendar_sync_web;
+-- Feeds are made and ended here; what one shows is read through two functions that know it by its token's hash, and tell of a job what its event is
+-- made of. Whoever has this role could make a feed for any user, so what the functions leave out is what it cannot read: crews, assignments and all
+-- that we do not know. No feed moves to another user.
+GRANT SELECT, INSERT (tenant_id, user_id, token_hash, job_filter),
+    UPDATE (token_hash, job_filter, created_at, last_fetched_at), DELETE ON calendar_sync.calendar_feed TO calendar_sync_web;
+GRANT EXECUTE ON FUNCTION calendar_sync.visit_feed(bytea), calendar_sync.feed_jobs(bytea, timestamptz) TO calendar_sync_web;
 
 -- The host app reads what is worth telling its users, and nothing else.
 GRANT SELECT ON calendar_sync.notification TO calendar_sync_host;

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import falcon
 
 import web.api.resources
+import web.feed.resource
 import web.page.resources
 from web.health import add_health
 from web.middleware import Authentication, Bodies, RequestLog, SecurityHeaders
@@ -35,6 +36,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         add_error_handlers(self)
         add_health(self, services.pool)
         web.api.resources.add_routes(self, services)
+        web.feed.resource.add_routes(self, services)
         web.page.resources.add_routes(self, services)
 
     def close(self) -> None:

@@ -13,7 +13,9 @@ from outbox.database import Connection
 from outbox.statements import statement
 from web.problem import Problem
 
-LimitName = Literal["connect", "callback", "test_push", "resync", "change", "disconnect", "calendars"]
+LimitName = Literal[
+    "connect", "callback", "test_push", "resync", "change", "disconnect", "calendars", "feed", "feed_miss", "feed_text"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,14 @@ LIMITS: Mapping[LimitName, Limit] = {
     "change": Limit(burst=20, period=600),
     "disconnect": Limit(burst=10, period=600),
     "calendars": Limit(burst=60, period=600),
+    "feed": Limit(burst=10, period=600),
+    "feed_miss": Limit(burst=60, period=600),
+    "feed_text": Limit(burst=30, period=600),
 }
-"""What a person needs on a bad day, several times over. `callback` is counted by address, and only where it is none of
-ours; the others are counted by user. `change` is for a calendar or a filter that becomes another, `calendars` for each
-question to Google about calendars.
+"""What a person needs on a bad day, several times over. `callback` and `feed_miss` are counted by address, and only
+where the callback is none of ours or there is no such feed; `feed_text` by feed, where its text is made and not only
+found unchanged; the others are counted by user. `change` is for a calendar or a filter that becomes another,
+`calendars` for each question to Google about calendars, `feed` for a new address.
 """
 
 

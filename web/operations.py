@@ -24,6 +24,7 @@ from outbox.trouble import Broken, Trouble, trouble_in_answer
 from outbox.user import User
 from web import refusals
 from web.capacity import GooglePlaces
+from web.feed.feeds import Feeds, FeedView, NewFeed
 from web.limits import LimitName, RateLimits
 from web.problem import Problem
 
@@ -60,6 +61,7 @@ class Operations:
         access: Access,
         grants: Grants,
         calendars: CalendarList,
+        feeds: Feeds,
         limits: RateLimits,
         places: GooglePlaces,
         tally: Tally,
@@ -69,6 +71,7 @@ class Operations:
         self._access = access
         self._grants = grants
         self._calendars = calendars
+        self._feeds = feeds
         self._limits = limits
         self._places = places
         self._tally = tally
@@ -166,6 +169,29 @@ class Operations:
             raise Problem(
                 404, "unknown_problem", "There is no such problem any more", "It may have been solved already."
             )
+
+    def feed(self, user: User) -> FeedView | None:
+        """The user's iCalendar feed; None if there is none. Nobody is told its address any more."""
+        return self._feeds.read(user)
+
+    def renew_feed(
+        self, user: User, *, job_filter: Literal["all", "assigned"] | None = None, instead_of: str | None = None
+    ) -> NewFeed:
+        """Make the user's feed, or another address for it; a filter that is not given stays as it is.
+
+        Raises:
+            FeedChangedError: there is another address by now than the one that `instead_of` names.
+        """
+        self._take("feed", user)
+        return self._feeds.renew(user, job_filter, instead_of=instead_of)
+
+    def set_feed_filter(self, user: User, job_filter: Literal["all", "assigned"]) -> None:
+        """Which jobs the user's feed shows; raises FeedChangedError if there is none."""
+        self._feeds.set_filter(user, job_filter)
+
+    def revoke_feed(self, user: User) -> None:
+        """End the user's feed."""
+        self._feeds.revoke(user)
 
     def _choosable(self, grant: UserGrant, calendar_id: str) -> ChosenCalendar:
         """The calendar in the user's own list, by its real id and name."""

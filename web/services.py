@@ -12,8 +12,9 @@ from outbox.google.calendar_list import CalendarList
 from outbox.google.oauth import GoogleOAuth
 from outbox.grants import Grants
 from outbox.tally import Tally
-from web.capacity import POOL_SIZE, GooglePlaces
+from web.capacity import POOL_SIZE, FeedPlaces, GooglePlaces
 from web.consent import Consent
+from web.feed.feeds import Feeds
 from web.identity import Identity
 from web.limits import RateLimits
 from web.operations import Operations
@@ -40,6 +41,7 @@ class Services:
     pool: ConnectionPool[Connection]
     consent: Consent
     operations: Operations
+    feeds: Feeds
     identity: Identity
     limits: RateLimits
     oauth: GoogleOAuth
@@ -77,6 +79,13 @@ def open_services(settings: WebSettings) -> Services:
     calendar_list = CalendarList(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT, meter=tally)
     grants = Grants(pool, cipher, oauth)
     limits = RateLimits(pool)
+    feeds = Feeds(
+        pool,
+        limits=limits,
+        places=FeedPlaces(),
+        public_base_url=settings.public_base_url,
+        job_url_template=settings.job_url_template,
+    )
     places = GooglePlaces()
     scopes = settings.google_oauth_scopes.split()
     return Services(
@@ -99,10 +108,12 @@ def open_services(settings: WebSettings) -> Services:
             access=Access(pool, cipher, oauth),
             grants=grants,
             calendars=calendar_list,
+            feeds=feeds,
             limits=limits,
             places=places,
             tally=tally,
         ),
+        feeds=feeds,
         identity=Identity(settings),
         limits=limits,
         oauth=oauth,

@@ -29,14 +29,17 @@ ARGUMENTS = (
 )
 """A browser that speaks to this machine and to nobody else."""
 
+STORIES = ("test_story.py", "test_life.py")
+"""The modules that take the pictures of the docs."""
+
 Visit = Callable[..., AbstractContextManager[Visitor]]
 
 expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first, so that at the end of a distributed run nobody waits for it."""
-    items.sort(key=lambda item: item.path.name != "test_story.py")
+    """The longest tests first, so that at the end of a distributed run nobody waits for them."""
+    items.sort(key=lambda item: item.path.name not in STORIES)
 
 
 def find_browser() -> str | None:

@@ -61,7 +61,7 @@ def connects(robin: Visitor) -> None:
 
 
 def chooses_a_calendar(robin: Visitor) -> None:
-    robin.page.get_by_role("radio", name="Jobs").check()
+    robin.page.locator("#calendar").get_by_role("radio", name="Jobs").check()
     illustrate(robin.page, "choose-calendar", part=robin.page.locator("#calendar"))
     robin.press("Use this calendar")
     robin.sees("Calendar saved")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from re import Pattern
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -91,12 +92,14 @@ class Visitor:
         """Wait until the page, which shows what changes by itself, is that of the connection's state."""
         expect(self.page.locator("main")).to_have_attribute("data-state", state, timeout=PATIENCE)
 
-    def reloads_until(self, text: str) -> None:
-        """Reload, as somebody does who waits for something, until the page says so."""
+    def reloads_until(self, text: str | Pattern[str], *, without: str | None = None) -> None:
+        """Reload, as somebody does who waits for something, until the page says so, and the other no longer."""
         for _ in range(100):
             self.page.goto(self.settings)
             try:
                 expect(self.page.get_by_text(text).first).to_be_visible(timeout=300)
+                if without is not None:
+                    expect(self.page.get_by_text(without)).to_have_count(0, timeout=300)
             except AssertionError:
                 continue
             return
@@ -124,7 +127,7 @@ class Visitor:
 
     def chooses_calendar(self, name: str) -> None:
         """Choose a calendar in the picker."""
-        self.page.get_by_role("radio", name=name).check()
+        self.page.locator("#calendar").get_by_role("radio", name=name).check()
         self.press("Use this calendar")
 
     def opens_disconnect(self) -> Locator:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from outbox.connection_view import ConnectionView, JobProblem, LastDisconnect, LeavingCalendar
+from outbox.connection_view import ConnectionView, JobProblem, LastDisconnect, LeavingCalendar, Progress
 from outbox.grants import Revocation
 from outbox.testpush import STEPS, Step, TestPush
+from web.feed.feeds import FeedView, NewFeed
 from web.operations import PickerCalendar
 from web.page.notices import NOTICES, choose_notice, notice_of
 from web.page.view import Facts
@@ -46,6 +47,13 @@ PROBLEMS = (
 )
 
 
+FEED = FeedView("assigned", NOW - timedelta(days=3), NOW - timedelta(minutes=40), "1")
+NEW_FEED = NewFeed(
+    FeedView("all", NOW, None, "2"),
+    "https://app.example.com/calendar-feeds/kX2v9Qm4nB7rT1yW6zL0pA3sD5fG8hJcVbNxMeRuKiO.ics",
+)
+
+
 def rehearsal(done: int, ending: Literal["running", "failed"] = "running", detail: str | None = None) -> TestPush:
     """A test push with so many steps done; the next one, if there is one, is in the state `ending`."""
     steps = []
@@ -79,6 +87,9 @@ def failed(code: str) -> Facts:
 
 STATES: dict[str, Facts] = {
     "not_connected": facts(NOTHING),
+    "not_connected-feed": facts(NOTHING, feed=FEED),
+    "not_connected-feed-new": facts(NOTHING, new_feed=NEW_FEED),
+    "active-feed-new": facts(ACTIVE, new_feed=NEW_FEED),
     "not_connected-unfinished": facts(NOTHING, unfinished=NOW - timedelta(minutes=3)),
     "not_connected-blocked": failed("blocked_by_admin"),
     "not_connected-denied": failed("access_denied"),
@@ -120,6 +131,10 @@ STATES: dict[str, Facts] = {
         notice=NOTICES["too_many_requests"],
         job_url_template="https://app.example.com/jobs/{job_id}",
     ),
+    "active-filling": facts(replace(ACTIVE, pending=231, filling=Progress(184, 412))),
+    "active-emptying": facts(
+        replace(ACTIVE, leaving=(LeavingCalendar("Dispatch", 56, 87), LeavingCalendar("Team", 3, 4, shared=True)))
+    ),
     "active-leaving": facts(replace(ACTIVE, pending=1, leaving=(LeavingCalendar("Jobs of last year", 12),))),
     "active-picker": facts(ACTIVE, calendars=CALENDARS),
     "active-picker-google_down": facts(ACTIVE, calendars="Google does not answer right now. Try again in a moment."),
@@ -151,10 +166,17 @@ STATES: dict[str, Facts] = {
         gone(Revocation.REVOKED), notice=notice_of("left_to_colleague", "not_connected")
     ),
     "disconnecting-shared": facts(
-        replace(ACTIVE, state="disconnecting", pending=3),
+        replace(ACTIVE, state="disconnecting", pending=3, leaving=(LeavingCalendar("Jobs", 3, 9, shared=True),)),
         colleague=True,
         notice=notice_of("left_to_colleague", "disconnecting"),
     ),
-    "disconnecting": facts(replace(ACTIVE, state="disconnecting", pending=41, leaving=(LeavingCalendar("Old", 2),))),
+    "disconnecting": facts(
+        replace(
+            ACTIVE,
+            state="disconnecting",
+            pending=41,
+            leaving=(LeavingCalendar("Jobs", 41, 184), LeavingCalendar("Old", 2, 2)),
+        )
+    ),
 }
 """By a name that says the state and what is special."""

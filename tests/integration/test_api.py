@@ -24,6 +24,7 @@ NOBODY_YET = {
     "last_pushed_at": None,
     "pending": 0,
     "problems": 0,
+    "filling": None,
     "reconnect_reason": None,
     "job_filter": "all",
     "paused": False,

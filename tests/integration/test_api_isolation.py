@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import LiteralString
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from uuid import uuid4
@@ -22,7 +23,7 @@ from outbox.user import User
 from tests.integration.conftest import World, job
 from tests.integration.steps import requests_for
 from tests.integration.web_client import ORIGIN, Site, open_site, token_of
-from web.api.paths import API, DESCRIPTION, PAGE
+from web.api.paths import API, DESCRIPTION, FEED, FEEDS, PAGE
 from web.api.table import OPERATIONS
 from web.limits import LIMITS, Limit
 from web.sandbox.specs import CalendarSpec
@@ -30,6 +31,7 @@ from web.sandbox.specs import CalendarSpec
 OPEN = {
     f"{API}/callback",  # whoever Google sends back; it demands the cookie of the browser that started
     DESCRIPTION,
+    f"{FEEDS}/{{token}}.ics",  # the address is the secret
     "/healthz",
     "/readyz",
     f"{PAGE}/static/{{name}}",
@@ -124,13 +126,15 @@ def make_target(site: Site) -> Target:
     [state] = parse_qs(urlsplit(start.json["authorize_url"]).query)["state"]
     browser = start.cookies[COOKIE].value
     [problem] = site.call("GET", f"{API}/problems", ana).json["problems"]
+    feed = site.call("POST", FEED, ana).json["url"].rpartition("/")[2].removesuffix(".ics")
+    known_of_feed = sha256(feed.encode()).hexdigest()  # to whoever reads the database
     return Target(
         user=ana,
         email=email,
         calendars=(former.id, current.id),
         state=state,
         browser=browser,
-        in_paths={"test_push_id": test_push, "problem_id": problem["id"], "name": "page.css"},
+        in_paths={"test_push_id": test_push, "problem_id": problem["id"], "name": "page.css", "token": known_of_feed},
         fields={
             "calendar_id": (current.id, current.id),
             "job_filter": ("assigned", "assigned"),
@@ -139,7 +143,7 @@ def make_target(site: Site) -> Target:
             "return_to": ("/elsewhere", "/elsewhere"),
             "remove_events": (True, "yes"),
         },
-        secrets=(mark, test_push, state, browser),
+        secrets=(mark, test_push, state, browser, feed),
     )
 
 
@@ -220,7 +224,7 @@ def test_open_endpoints_are_those_that_somebody_has_thought_about(site: Site) ->
     routes = {endpoint.route for endpoint in endpoints(site)}
     assert routes >= OPEN
     for endpoint in endpoints(site):
-        path = endpoint.route.format(name="page.css", test_push_id=uuid4(), problem_id="1")
+        path = endpoint.route.format(name="page.css", test_push_id=uuid4(), problem_id="1", token="none")
         status = site.call(endpoint.method, path).status_code
         assert (status == 401) == (endpoint.route not in OPEN), endpoint
 
@@ -240,7 +244,11 @@ def test_the_target_is_shown_what_others_are_not(site: Site) -> None:
     assert all(any(secret in text for secret in target.secrets) for text in shown)
     before = belongings(site.world, target)
     assert all(
-        before[name] for name in ("calendar_connection", "departure", "pending_push", "test_push", "consent_attempt")
+        before[name]
+        for name in (
+            *("calendar_connection", "departure", "pending_push", "test_push", "consent_attempt"),
+            "calendar_feed",
+        )
     )
     assert before[target.calendars[0]]
 

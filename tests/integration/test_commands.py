@@ -20,8 +20,10 @@ from psycopg import sql
 from daemon import main
 from outbox.migrations import Rights, migrate, migrations, renew_rights
 from outbox.settings import Settings
+from outbox.statements import statement
 from tests.conftest import create_database, drop_database, of_database
 from tests.integration.conftest import World, eventually, job
+from tests.integration.steps import connection, edit, pair
 from web.demo.embedded_postgres import SERVER_FOLDER
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -169,9 +171,13 @@ def test_migrate_refuses_a_database_ahead_of_it(database_url: str, refuse: Refus
     assert ended.complaint.endswith("run the newer release")
 
 
-@pytest.mark.parametrize("verb", ["run", "drain", "migrate", "status", "replay"])
+VERBS = ["run", "drain", "migrate", "status", "replay", "resync --tenant acme --user u", "forget --tenant acme"]
+"""Those that need a database."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_missing_setting_is_bad_configuration(verb: str, refuse: Refuse) -> None:
-    ended = refuse(verb, environment={})
+    ended = refuse(*verb.split(), environment={})
     assert ended.status == 2
     assert ended.complaint.startswith("calendar-sync: DATABASE_URL: is not set; for example DATABASE_URL=postgresql://")
     assert ended.out == ""
@@ -195,18 +201,45 @@ def test_a_malformed_setting_is_bad_configuration(
     assert f"; for example {name}=" in ended.complaint
 
 
-@pytest.mark.parametrize("arguments", [(), ("dance",), ("status", "--yaml"), ("replay", "the-first")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("dance",),
+        ("status", "--yaml"),
+        ("replay", "the-first"),
+        ("resync", "--tenant", "acme"),
+        ("forget", "--user", "u_ana"),
+        ("forget", "--tenant", "acme", "--wait", "-1"),
+    ],
+    ids=" ".join,
+)
 def test_a_wrong_command_line_is_bad_usage(arguments: tuple[str, ...], refuse: Refuse) -> None:
     assert refuse(*arguments, environment={}).status == 2
 
 
-@pytest.mark.parametrize("verb", ["run", "drain", "migrate", "status", "replay"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_database_that_cannot_be_reached_is_said_at_once_and_in_one_line(
     world: World, verb: str, refuse: Refuse
 ) -> None:
-    ended = refuse(verb, environment=world.stage.environment | {"DATABASE_URL": UNREACHABLE})
+    ended = refuse(*verb.split(), environment=world.stage.environment | {"DATABASE_URL": UNREACHABLE})
     assert ended.status == 3
     assert ended.complaint.startswith("calendar-sync: the database cannot be reached; check DATABASE_URL: ")
+
+
+def test_a_tenant_that_somebody_else_is_changing_is_told_from_a_database_that_cannot_be_reached(
+    world: World, refuse: Refuse
+) -> None:
+    world.connect("u_ana")
+    hasty = world.database_url + ("&" if "?" in world.database_url else "?") + "options=-clock_timeout%3D50"
+    environment = world.stage.environment | {"DATABASE_URL": hasty}
+    with psycopg.connect(world.database_url) as somebody:
+        somebody.execute(statement("connection/lock_tenant"), {"tenant_id": world.tenant})
+        for verb in ("resync", "forget"):
+            ended = refuse(verb, "--tenant", world.tenant, "--user", "u_ana", environment=environment)
+            assert ended.status == 1
+            assert "repeat it" in ended.complaint
+            assert "cannot be reached" not in ended.complaint
 
 
 def test_a_database_without_the_schema_is_told_from_one_that_cannot_be_reached(empty_url: str, refuse: Refuse) -> None:
@@ -267,6 +300,77 @@ def test_replay_puts_back_the_rows_that_are_named_or_all(world: World) -> None:
     world.sync()
     assert world.execute("SELECT outbox_id FROM calendar_sync.rejected_event ORDER BY 1") == [(row,) for row in rows]
     assert succeed("replay", "0", environment=world.stage.environment).startswith("0 rows put back")
+
+
+def test_resync_has_the_daemon_put_right_what_a_user_edited(world: World, refuse: Refuse) -> None:
+    calendar = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    edit(world, calendar, pair(world, calendar).event_id, summary="Mine")
+    environment = world.stage.environment
+    ended = refuse("resync", "--tenant", world.tenant, "--user", "u_ana", environment=environment)
+    assert (ended.status, ended.out.splitlines()[-1]) == (0, "1 jobs will be looked at")
+    world.sync()
+    assert world.titles(calendar) == ["J-1 · Dallas → Memphis"]
+    ended = refuse("resync", "--tenant", world.tenant, "--user", "u_bo", environment=environment)
+    assert ended.status == 1
+    assert ended.complaint.endswith("cannot be gone through now. Connect a Google account first.")
+
+
+def test_forget_removes_the_events_itself_and_says_in_numbers_what_went(world: World) -> None:
+    calendar = world.connect("u_ana")
+    for number in range(3):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    world.sync()
+    verb = ("forget", "--tenant", world.tenant, "--user", "u_ana")
+    said = json.loads(succeed(*verb, "--remove-events", "--json", environment=world.stage.environment))
+    assert world.titles(calendar) == []
+    assert (said["events_removed"], said["events_left"], said["grants"]) == (3, [], {"revoked": 1})
+    assert said["rows"]["calendar_connection"] == 1
+
+
+def test_forget_erases_nothing_while_events_are_left_to_remove(world: World, refuse: Refuse) -> None:
+    calendar = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    world.fault(kind="refuse", method="DELETE", path=f"/calendars/{calendar}/", status=503)
+    verb, environment = ("forget", "--tenant", world.tenant), world.stage.environment
+    ended = refuse(*verb, "--remove-events", "--wait", "0", environment=environment)
+    assert ended.status == 1
+    assert (
+        "was not forgotten: 1 connections with 1 events to look at are left; nothing but calendar feeds was erased"
+        in ended.complaint
+    )
+    assert connection(world, "u_ana", "state") == ("disconnecting",)
+    ended = refuse(*verb, environment=environment)
+    assert ended.status == 0
+    assert ended.out.splitlines()[:3] == [
+        "events removed: 0",
+        "events left: 1, in 1 calendars",
+        f"  1 in {calendar}: their removal was not asked for",
+    ]
+    assert refuse(*verb, environment=environment).out == f"nothing was stored about tenant {world.tenant}\n"
+
+
+def test_forget_stops_when_it_is_told_to_and_can_be_repeated(world: World) -> None:
+    calendar = world.connect("u_ana")
+    world.commit("job_1", job("J-1"))
+    world.sync()
+    world.fault(kind="refuse", method="DELETE", path=f"/calendars/{calendar}/", status=503)
+    arguments = ["forget", "--tenant", world.tenant, "--user", "u_ana", "--remove-events"]
+    verb = subprocess.Popen(
+        [sys.executable, str(PROJECT / "daemon.py"), *arguments],
+        env={**os.environ, **world.stage.environment},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually(lambda: ("DELETE", 503) in world.calls(calendar))
+        verb.send_signal(signal.SIGTERM)
+        assert verb.wait(30) == 1
+    finally:
+        verb.kill()
+    assert connection(world, "u_ana", "state") == ("disconnecting",)
+    assert world.status()["lanes_leased"] == 0
 
 
 @pytest.fixture

@@ -101,6 +101,11 @@ def touched(owner: Owner, act: Callable[[], object]) -> dict[str, set[Row]]:
 def lease(owner: Owner) -> Lease:
     """A lease of one lane, beside lanes that others hold, all with the same jobs on them."""
     token = uuid4()
+    # Through whom is settled; who was erased meanwhile has seen nothing.
+    owner.execute(
+        "INSERT INTO calendar_sync.calendar_connection (connection_id, tenant_id, user_id, state)"
+        " OVERRIDING SYSTEM VALUE VALUES (5, 'acme', 'u_5', 'not_connected'), (6, 'acme', 'u_6', 'not_connected')"
+    )
     for lane in product(("acme", "other"), ("cal-1", "cal-2")):
         owner.execute(
             "INSERT INTO calendar_sync.lane (tenant_id, calendar_id, due_at, lease_token, lease_expires_at)"
@@ -792,7 +797,7 @@ def test_an_older_row_changes_nothing_even_if_it_cancels(pool: Pool, owner: Owne
 def test_a_cancelled_job_keeps_its_last_state(pool: Pool, owner: Owner) -> None:
     [before] = relayed(pool, owner, ("acme", "job_1", "job.created", FIRST, 100)).values()
     [after] = relayed(pool, owner, ("acme", "job_1", "job.cancelled", SECOND, 101)).values()
-    assert after == {**before, "version": 101, "cancelled": True}
+    assert after == {**before, "version": 101, "revision": before["revision"] + 1, "cancelled": True}
     [revived] = relayed(pool, owner, ("acme", "job_1", "job.updated", SECOND, 102)).values()
     assert (revived["cancelled"], revived["payload"]) == (False, SECOND)
 

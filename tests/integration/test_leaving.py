@@ -59,7 +59,7 @@ def test_another_calendar_is_filled_and_the_former_one_emptied(world: World, eng
         world.commit(f"job_{number}", job(f"J-{number}"))
     engine.sync()
     choose(world, "u_ana", second)
-    assert seen(world, "u_ana")["leaving"] == [{"name": first, "events": 3}]
+    assert seen(world, "u_ana")["leaving"] == [{"name": first, "events": 3, "progress": None, "shared": False}]
     engine.sync()
     assert (len(world.titles(second, first)), world.titles(first)) == (3, [])
     assert seen(world, "u_ana")["leaving"] == []
@@ -285,6 +285,37 @@ def test_resync_puts_right_what_was_changed_or_deleted_in_google(world: World, e
     engine.sync()
     assert world.titles(calendar) == [TITLE, "J-2 · Dallas → Memphis"]
     assert [event.get("colorId") for event in world.events(calendar)].count("5") == 1
+
+
+def test_resync_keeps_the_reminders_that_the_user_set_since(world: World, engine: Engine) -> None:
+    calendar = world.connect("u_ana")
+    for number in (1, 2, 3):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    engine.sync()
+    mine = {"useDefault": False, "overrides": [{"method": "popup", "minutes": 15}]}
+    event_id = pair(world, calendar, "job_1").event_id
+    edit(world, calendar, event_id, reminders=mine)
+    world.caller("u_ana").ask("POST", f"{API}/resync")
+    engine.sync()
+    assert [event["reminders"] for event in world.events(calendar) if event["id"] == event_id] == [mine]
+
+
+def test_what_a_job_left_that_was_forgotten_goes_when_the_calendar_is_emptied_and_not_before(
+    world: World, engine: Engine
+) -> None:
+    calendar = world.connect("u_ana")
+    for number in (1, 2):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    engine.sync()
+    # As the janitor leaves a pair behind whose event has a later id.
+    world.execute("UPDATE calendar_sync.pushed_event SET id_generation = 2 WHERE job_id = 'job_1'")
+    world.execute("DELETE FROM calendar_sync.job WHERE job_id = 'job_1'")
+    world.caller("u_ana").ask("POST", f"{API}/resync")
+    engine.sync()
+    assert len(world.titles(calendar)) == 2
+    disconnect(world, "u_ana", remove_events=True)
+    engine.sync()
+    assert world.titles(calendar) == []
 
 
 def test_a_paused_connection_catches_up_when_it_is_resumed(world: World, engine: Engine) -> None:

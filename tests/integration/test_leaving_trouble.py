@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from outbox.access import Access
@@ -12,6 +13,7 @@ from outbox.google.client import GoogleCalendar
 from outbox.google.oauth import RevokeAnswer
 from outbox.grants import Grants, Revocation
 from outbox.lane import LaneStore, Lease
+from outbox.leaving import Leaving
 from outbox.push import LanePusher
 from outbox.runtime import oauth_client
 from outbox.user import User
@@ -196,7 +198,8 @@ def test_a_removal_that_google_refuses_is_a_problem_to_be_seen_and_tried_again(w
     world.fault(kind="refuse", method="DELETE", path=f"/calendars/{first}/", status=400, reason="invalid")
     choose(world, "u_ana", second)
     engine.sync()
-    assert seen(world, "u_ana")["leaving"] == [{"name": first, "events": 1}]
+    [left] = seen(world, "u_ana")["leaving"]
+    assert (left["name"], left["events"], left["progress"]) == (first, 1, {"done": 0, "total": 1})
     assert (seen(world, "u_ana")["problems"], len(problems(world))) == (1, 1)
     world.heal()
     [problem] = world.caller("u_ana").ask("GET", f"{API}/problems")["problems"]
@@ -301,6 +304,27 @@ def test_one_users_fault_does_not_hold_up_those_who_leave_after_him(
     monkeypatch.setattr(Grants, "end", end_or_fail)
     engine.sync()
     assert (seen(world, "u_ana")["state"], seen(world, "u_bo")["state"]) == ("disconnecting", "not_connected")
+
+
+def test_a_tenant_that_somebody_is_long_about_does_not_hold_up_the_others(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tenant in ("other", world.tenant):
+        world.connect("u_ana", tenant=tenant)
+        world.caller("u_ana", tenant=tenant).ask("POST", f"{API}/disconnect", {"remove_events": True})
+    end_departure, tried = Leaving._end_departure, []
+
+    def end(leaving: Leaving, tenant_id: str, calendar_id: str, connection_id: int) -> None:
+        tried.append(tenant_id)
+        if tenant_id == "other":
+            raise psycopg.errors.LockNotAvailable
+        end_departure(leaving, tenant_id, calendar_id, connection_id)
+
+    monkeypatch.setattr(Leaving, "_end_departure", end)
+    engine.sync()
+    assert set(tried) == {"other", world.tenant}
+    states = dict(world.execute("SELECT tenant_id, state FROM calendar_sync.calendar_connection"))
+    assert states == {"other": "disconnecting", world.tenant: "not_connected"}
 
 
 def test_whoever_waits_for_an_accounts_turn_gets_it_in_the_end(world: World, engine: Engine) -> None:

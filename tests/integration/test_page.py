@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from outbox.testpush import TestPush
 from tests.integration.conftest import World, job
-from tests.integration.page_states import ACTIVE, STATES, facts, rehearsal
+from tests.integration.page_states import ACTIVE, NEW_FEED, STATES, facts, rehearsal
 from tests.integration.web_client import ORIGIN, Site, open_site, token_of
 from web.api.bodies import TestPushReport
 from web.api.paths import API, PAGE
@@ -164,7 +164,9 @@ def test_the_whole_way_works_by_forms_alone(site: Site) -> None:
 
     assert "Change the calendar" in ana.read(f"{PAGE}?change=calendar")
     assert "Calendar saved" in ana.submit("calendar", {"calendar_id": second})
-    assert "Moving: 1 event still to be removed from “Jobs”." in ana.read()
+    page = ana.read()
+    assert "0 of 1 job is up to date in “More jobs”." in page
+    assert "“Jobs” with 1 event is emptied when the new calendar is filled." in page
     world.sync()
     assert (world.titles(first, email), world.titles(second, email)) == ([], ["J-1 · Dallas → Memphis"])
 
@@ -172,7 +174,7 @@ def test_the_whole_way_works_by_forms_alone(site: Site) -> None:
     world.sync()
     page = ana.submit("disconnect", {"remove_events": "yes"})
     assert "Your events are being removed" in page
-    assert "1 event still to be removed from “More jobs”." in page
+    assert "0 of 1 event removed from “More jobs”." in page
     world.sync()
     assert "Disconnected Our access to your Google account has been given up." in ana.read()
     assert world.titles(second, email) == []
@@ -560,7 +562,8 @@ FOCUS = """() => {
 def test_everything_can_be_reached_with_the_keyboard(browser: Browser, showcase: Showcase) -> None:
     with tab(browser) as page:
         page.goto(f"{showcase.url}/active")
-        for stop in ("Change", "Open", "All jobs", "Save", "Pause", "Send test", "Push again", "Disconnect"):
+        stops = ("Change", "Open", "All jobs", "Save", "Pause", "Send test", "Push again", "Make a feed", "Disconnect")
+        for stop in stops:
             page.keyboard.press("Tab")
             reached, outline = page.evaluate(FOCUS)
             assert reached.startswith(stop)
@@ -568,6 +571,30 @@ def test_everything_can_be_reached_with_the_keyboard(browser: Browser, showcase:
         page.get_by_text("Disconnect", exact=True).press("Enter")
         page.get_by_label("Remove them").press("Space")
         assert page.get_by_role("button", name="Disconnect Google Calendar").is_visible()
+
+
+def test_the_address_of_a_feed_is_copied(browser: Browser, showcase: Showcase) -> None:
+    with tab(browser) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto(f"{showcase.url}/not_connected-feed-new")
+        assert page.get_by_label("Address of your calendar feed").evaluate("field => field === document.activeElement")
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("status").get_by_text("Copied", exact=True).wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == NEW_FEED.url
+        assert page.get_by_role("link", name="Subscribe").get_attribute("href") == NEW_FEED.webcal_url
+
+
+def test_an_address_that_the_browser_does_not_copy_is_selected(browser: Browser, showcase: Showcase) -> None:
+    with tab(browser) as page:
+        page.goto(f"{showcase.url}/not_connected-feed-new")
+        for clipboard in ("{ writeText: () => Promise.reject(new Error('not allowed')) }", "undefined"):
+            page.evaluate(
+                f"Object.defineProperty(navigator, 'clipboard', {{ value: {clipboard}, configurable: true }})"
+            )
+            page.get_by_role("button", name="Copy").click()
+            page.get_by_role("status").get_by_text("copy it with Ctrl+C").wait_for()
+            selected = "field => field.value.slice(field.selectionStart, field.selectionEnd)"
+            assert page.locator("#feed-url:focus").evaluate(selected) == NEW_FEED.url
 
 
 def test_a_message_is_not_repeated_by_a_reload(browser: Browser, showcase: Showcase) -> None:

@@ -53,9 +53,11 @@ DAEMON_MAY: Rights = {
             "lost_calendar_id",
         ),
     },
+    "calendar_feed": {"SELECT": only("tenant_id", "user_id"), "DELETE": ALL},
     "calendar_writer": {"SELECT": ALL},
+    "chosen_calendar": {"SELECT": ALL},
     "consent_attempt": {"SELECT": only("state_hash", "expires_at"), "DELETE": ALL},
-    "departure": {"SELECT": ALL, "UPDATE": only("emptying_since", "lost"), "DELETE": ALL},
+    "departure": {"SELECT": ALL, "UPDATE": only("emptying_since", "total", "lost"), "DELETE": ALL},
     "job": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "job_problem": {},
     "lane": {"SELECT": ALL, "UPDATE": ALL},
@@ -87,7 +89,14 @@ DAEMON_MAY: Rights = {
 WEB_MAY: Rights = {
     "abandoned_grant": {"INSERT": only("tenant_id", "user_id", "account_id", "refresh_token")},
     "calendar_connection": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
+    "calendar_feed": {
+        "SELECT": ALL,
+        "INSERT": only("tenant_id", "user_id", "token_hash", "job_filter"),
+        "UPDATE": only("token_hash", "job_filter", "created_at", "last_fetched_at"),
+        "DELETE": ALL,
+    },
     "calendar_writer": {"SELECT": ALL},
+    "chosen_calendar": {},
     "consent_attempt": {"SELECT": ALL, "INSERT": ALL, "UPDATE": only("taken_at", "outcome")},
     "departure": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "job": {"SELECT": only("tenant_id", "job_id", "cancelled", "ends_at")},
@@ -95,7 +104,15 @@ WEB_MAY: Rights = {
     "lane": {
         "SELECT": ALL,
         "INSERT": only("tenant_id", "calendar_id"),
-        "UPDATE": only("due_at", "live_due_at", "not_before", "backlog_not_before", "failures"),
+        "UPDATE": only(
+            "due_at",
+            "live_due_at",
+            "not_before",
+            "backlog_not_before",
+            "failures",
+            "filling_since",
+            "filling_total",
+        ),
     },
     "lane_due": {"SELECT": ALL},
     "notification": {},
@@ -129,8 +146,16 @@ MAY: Mapping[str, Rights] = {"producer": PRODUCER_MAY, "daemon": DAEMON_MAY, "we
 
 MAY_CALL: Mapping[str, set[str]] = {
     "producer": {"notify_outbox"},
-    "daemon": {"now", "notify_outbox", "clear_grant", "next_reminder"},
-    "web": {"now", "clear_grant", "enqueue_test_push"},
+    "daemon": {
+        "now",
+        "notify_outbox",
+        "clear_grant",
+        "next_reminder",
+        "begin_disconnect",
+        "erase_user",
+        "erase_tenant",
+    },
+    "web": {"now", "clear_grant", "enqueue_test_push", "begin_disconnect", "visit_feed", "feed_jobs"},
     "host": set(),
 }
 
@@ -282,6 +307,7 @@ def test_the_web_app_reads_no_payload_and_no_event(owner: Connection) -> None:
     web = become(owner, "web")
     web.execute("SELECT tenant_id, job_id, cancelled, ends_at FROM calendar_sync.job")
     refused(web, "SELECT payload FROM calendar_sync.job")
+    refused(web, "SELECT * FROM calendar_sync.feed_selection('acme', NULL, now())")
     for column in ("event_id", "etag", "users_fields", "html_link"):
         refused(web, f"SELECT {column} FROM calendar_sync.pushed_event")
     for table in ("job", "outbox", "rejected_event", "pushed_event", "retired_event"):
@@ -439,7 +465,19 @@ def test_the_public_may_do_nothing_even_before_there_are_roles(database_url: str
             False,
         )
         assert not any(rights(fresh, "public").values())
-        assert not callable_by(fresh, "public") & {"clear_grant", "enqueue_test_push", "follow_connection"}
+        assert not callable_by(fresh, "public") & {
+            "clear_grant",
+            "enqueue_test_push",
+            "follow_connection",
+            "remember_calendar",
+            "begin_disconnect",
+            "erase",
+            "erase_user",
+            "erase_tenant",
+            "feed_selection",
+            "visit_feed",
+            "feed_jobs",
+        }
         assert sequences_of(fresh, "public") == set()
 
 
@@ -455,7 +493,17 @@ def test_what_runs_with_the_owners_rights_is_known_and_looks_names_up_where_nobo
     rows = owner.execute(
         "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'calendar_sync'::regnamespace AND prosecdef"
     ).fetchall()
-    assert {str(name) for name, _ in rows} == {"clear_grant", "enqueue_test_push", "follow_connection"}
+    assert {str(name) for name, _ in rows} == {
+        "clear_grant",
+        "enqueue_test_push",
+        "follow_connection",
+        "remember_calendar",
+        "begin_disconnect",
+        "erase_user",
+        "erase_tenant",
+        "visit_feed",
+        "feed_jobs",
+    }
     assert all(settings == ["search_path=pg_catalog, pg_temp"] for _, settings in rows)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.model.daemons import DaemonUnderTest
 from tests.model.expected import JOBS, Person
 from tests.model.google import FAULTS, MEANWHILE, TIMELY
+from tests.model.meanwhile import HAPPENINGS
 from tests.model.users import NAMES, Users
 
 KINDS = ("update", "update", "update", "past", "past", "cancel", "unscheduled", "invalid")
@@ -43,17 +44,32 @@ DEEDS: dict[str, Callable[[Users, Person, int], object]] = {
     "change a title": lambda users, person, place: users.edit(person, place, "title"),
     "set a colour": lambda users, person, place: users.edit(person, place, "3"),
     "set another colour": lambda users, person, place: users.edit(person, place, "7"),
+    "be forgotten": lambda users, person, _: users.forget(person),
+    "calendar deleted": lambda users, person, _: users.delete_calendar(person),
     "may only read": lambda users, person, place: users.take_role(person, place, "reader"),
     "may not even read": lambda users, person, place: users.take_role(person, place, None),
 }
 """What a user does, and what is done to him; the number says which calendar, where it matters."""
+
+LEAVING = ("leaving/emptied", "leaving/filled", "leaving/done_disconnecting")
+"""What a round of leaving reads before it acts."""
+
+SECOND_THOUGHTS = (
+    "connect again",
+    "choose",
+    "choose another",
+    "disconnect and keep",
+    "disconnect and remove",
+    "be forgotten",
+)
+"""What may come between."""
 
 job_keys = st.sampled_from(JOBS)
 kinds = st.sampled_from(KINDS)
 assignees = st.sampled_from(ASSIGNEES)
 people = st.integers(0, len(NAMES) - 1)
 daemons = st.integers(0, 1)
-happenings = st.integers(0, 13)
+happenings = st.integers(0, len(HAPPENINGS) - 1)
 fates = st.lists(
     st.tuples(st.sampled_from(["well", "well", *TIMELY * 2, *MEANWHILE * 5, *UNKNOWN * 2, *FAULTS]), happenings),
     min_size=1,

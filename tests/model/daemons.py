@@ -12,6 +12,7 @@ import psycopg
 
 from outbox.audit import Audit
 from outbox.grants import Grants
+from outbox.janitor import Janitor
 from outbox.lane import DueJob, LaneConnection, LaneStore, Lease, LeaseLostError
 from outbox.leaving import Leaving
 from outbox.push import LanePusher
@@ -31,10 +32,16 @@ MOST_CALENDARS = 3
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lease that a daemon has taken and not yet pushed; `at` on the model's clock."""
+    """A lease that a daemon has taken and not yet pushed.
+
+    Attributes:
+        at: on the model's clock.
+        forgotten: how many users had been forgotten by then.
+    """
 
     lease: Lease
     at: float
+    forgotten: int
 
 
 class DaemonUnderTest:
@@ -47,9 +54,8 @@ class DaemonUnderTest:
         self.google = google
         self.engine = engine
         self.store = LaneStore(engine.pool)
-        self.leaving = Leaving(
-            engine.pool, Grants(engine.pool, cipher_of(backstage.world), oauth_client(settings, engine.stop))
-        )
+        self.grants = Grants(engine.pool, cipher_of(backstage.world), oauth_client(settings, engine.stop))
+        self.leaving = Leaving(engine.pool, self.grants)
         self.held: list[Held] = []
 
     def begin_anew(self) -> None:
@@ -60,7 +66,7 @@ class DaemonUnderTest:
     def lease(self) -> None:
         """Take the lane that is due first, if there is one."""
         self.held += [
-            Held(lease, self._backstage.clock)
+            Held(lease, self._backstage.clock, self._backstage.forgotten)
             for lease in self.store.lease(
                 limit=1,
                 troubled_limit=1,
@@ -82,7 +88,9 @@ class DaemonUnderTest:
             happened["killed"] += 1  # the lease runs out by itself
         except LeaseLostError:
             happened["lease lost"] += 1
-            assert self._backstage.clock - held.at >= LEASE_SECONDS, "a lease was lost in its time"
+            in_time = self._backstage.clock - held.at < LEASE_SECONDS
+            # Whoever is forgotten takes with him the calendars that nobody else has chosen.
+            assert not in_time or self._backstage.forgotten > held.forgotten, "a lease was lost in its time"
         finally:
             self.google.rest_in_peace()
 
@@ -109,6 +117,24 @@ class DaemonUnderTest:
         self.engine.janitor.expire_leases()
         assert self.engine.janitor.mend_due_times() == 0, "a lane's due time was wrong"
 
+    def leave(self, at: str, meanwhile: Callable[[], object]) -> None:
+        """A round of leaving; what it found by that statement changes before it acts on it."""
+        read = self.leaving._read
+
+        def read_then(name: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+            rows = read(name, parameters)
+            if name == at and rows:
+                self._backstage.happened[f"mind changed at {at}"] += 1
+                meanwhile()
+            return rows
+
+        with patch.object(self.leaving, "_read", read_then):
+            self.leaving.work()
+
+    def forget_past(self) -> None:
+        """Jobs that ended and were last changed a day ago leave the tables."""
+        Janitor(self.engine.pool, self.engine.audit, retention_days=1).delete_old_jobs()
+
     def audit(self) -> set[tuple[str, str]]:
         """A slice for each calendar that somebody has chosen; tenant's key and id of each job that it marks."""
         before = self._backstage.marks()
@@ -126,6 +152,7 @@ class Backstage:
         self.world = world
         self._database = database
         self.clock = 0.0
+        self.forgotten = 0
         self.happened: Counter[str] = Counter()
         self.after_reading: list[Callable[[], None]] = []
         self.daemons: list[DaemonUnderTest] = []
@@ -190,6 +217,27 @@ class Backstage:
         """What has to be looked at, by tenant, calendar and job."""
         rows = self.execute("SELECT tenant_id, calendar_id, job_id FROM calendar_sync.pending_push")
         return {(tenant, calendar, job_id) for tenant, calendar, job_id in rows}
+
+    def records(self, tenant_id: str, calendars: list[str]) -> set[tuple[str, ...]]:
+        """These calendars' lanes, and what we put there."""
+        query = (
+            "SELECT calendar_id, '' FROM calendar_sync.lane WHERE (tenant_id, calendar_id) IN"
+            " (SELECT %(tenant)s, unnest(%(calendars)s::text[])) UNION ALL"
+            " SELECT calendar_id, event_id FROM calendar_sync.pushed_event WHERE (tenant_id, calendar_id) IN"
+            " (SELECT %(tenant)s, unnest(%(calendars)s::text[]))"
+        )
+        return set(self._database.execute(query, {"tenant": tenant_id, "calendars": calendars}).fetchall())
+
+    def rows_about(self, tenant_id: str, user_id: str) -> list[str]:
+        """The tables that have rows about a user."""
+        tables = self.execute(
+            "SELECT table_name FROM information_schema.columns"
+            " JOIN information_schema.tables USING (table_schema, table_name)"
+            " WHERE table_schema = 'calendar_sync' AND table_type = 'BASE TABLE'"
+            " AND column_name IN ('tenant_id', 'user_id') GROUP BY table_name HAVING count(*) = 2"
+        )
+        query = "SELECT EXISTS (SELECT FROM calendar_sync.{} WHERE (tenant_id, user_id) = (%s, %s))"
+        return [table for (table,) in tables if self.execute(query.format(table), tenant_id, user_id) == [(True,)]]
 
     def states(self) -> dict[tuple[str, str], str]:
         """Each connection's state by tenant and user."""

@@ -3,6 +3,7 @@
 Nothing here asks the engine or its tables; titles carry the job and the version, so that every event can be told apart.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 TENANTS = ("north", "south")
@@ -29,6 +30,7 @@ class Person:
 
     Attributes:
         chosen: the calendar, also while it is being emptied for a disconnect.
+        ever: every calendar that he has chosen since he was forgotten.
         leaving: calendars that may still be emptied.
         touched: something about him was changed since the last look at Google's records.
         revoked: he has ended the grant that he last gave, at Google.
@@ -40,6 +42,7 @@ class Person:
     account: str | None = None
     chosen: str | None = None
     leaving: set[str] = field(default_factory=set)
+    ever: set[str] = field(default_factory=set)
     assigned_only: bool = False
     paused: bool = False
     disconnecting: bool = False
@@ -72,7 +75,11 @@ class Expected:
         colours: what the owner set, as long as the event has been wanted without a break.
         excused: calendars that may keep events of ours although nobody is there any more, because a grant or the
             calendar was lost, or the user wanted them kept.
+        strays: events that stay although nothing is on record of them any more, because their job is long past or their
+            user was forgotten: what nobody wants there may show whatever it showed.
         replaced: calendars in which Google refused an event since the last rest, so that another may take its place.
+        renamed: calendars in which that ever happened: only the tables know the other's id, so with nothing on record
+            the first one would come back beside it.
         refused: calendars that somebody may have been kept from writing to since the last rest.
         rejected: how many broken rows were committed.
     """
@@ -84,7 +91,9 @@ class Expected:
         self.tampered: set[tuple[str, str, str]] = set()
         self.colours: dict[tuple[str, str, str], str] = {}
         self.excused: set[Key] = set()
+        self.strays: set[tuple[str, str, str]] = set()
         self.replaced: set[Key] = set()
+        self.renamed: set[Key] = set()
         self.refused: set[Key] = set()
         self.rejected = 0
 
@@ -126,6 +135,38 @@ class Expected:
         for tenant, calendar, job_id in list(self.colours):
             if (tenant, calendar) in self.replaced or job_id not in self.desired(tenant, calendar):
                 del self.colours[tenant, calendar, job_id]
+
+    def drop(self, tenant: str, calendar: str) -> None:
+        """The calendar is gone in Google, and whoever writes there next is told so."""
+        self.excused.add((tenant, calendar))
+        self.refused.add((tenant, calendar))
+        self.tampered = {pair for pair in self.tampered if pair[1] != calendar}
+        self.colours = {pair: colour for pair, colour in self.colours.items() if pair[1] != calendar}
+
+    def retire(self, live: Iterable[tuple[str, str, str]]) -> None:
+        """Jobs of the past may have left the tables; `live`: what stands then, by tenant, calendar and job."""
+        for tenant, calendar, job_id in live:
+            job = self.jobs.get((tenant, job_id))
+            if job and (job.past or (not job.shown and not self.on(tenant, calendar))):
+                self.strays.add((tenant, calendar, job_id))
+
+    def colleagues_calendars(self, person: Person) -> set[str]:
+        """What others of the tenant have ever chosen."""
+        others = [other for other in self.people if other.tenant == person.tenant and other is not person]
+        return {calendar for other in others for calendar in other.ever}
+
+    def forget(self, person: Person) -> None:
+        """Nothing is on record of him any more, nor of his calendars unless a colleague has ever chosen them."""
+        kept = self.colleagues_calendars(person)
+        self.strays |= {
+            (tenant, calendar, job_id)
+            for tenant, job_id in JOBS
+            if tenant == person.tenant
+            for calendar in person.ever - kept
+        }
+        person.forget()
+        person.ever.clear()
+        person.assigned_only = person.revoked = person.refused = False
 
     def excuse(self, person: Person, *more: str) -> None:
         """What he has put into his calendars may stay."""

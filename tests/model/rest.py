@@ -43,7 +43,7 @@ def come_to_rest(users: Users, *, resume: bool, may_park: bool, look: Look) -> N
         daemon.leaving.work()
         daemon.drain()
         look()
-        if not backstage.waits() and not _needy(users):
+        if not backstage.waits() and not _needy(users) and not users.bereft():
             break
         backstage.pass_time(max(1.0, backstage.seconds_until_due() or 1.0) if number else 31.0)
     else:
@@ -64,10 +64,12 @@ def _help(users: Users, *, may_park: bool) -> None:
             continue
         if states[person.name] == "needs_reconnect":
             assert users.connect_again(person), "the reconnect failed"
-        if users.states()[person.name] == "calendar_lost":
+        if users.states()[person.name] == "calendar_lost" and person.chosen not in users.deleted:
             assert person.chosen is not None
             # Refused if the grant is dead besides; then the next round reconnects.
             users.choose(person, users.calendars(person.account).index(person.chosen))
+    for person in users.bereft():
+        users.choose(person, 0)  # his primary calendar
     if may_park:
         for person in users.people:
             users.retry_problems(person)
@@ -101,9 +103,10 @@ def _compare(users: Users) -> None:
 
 def _compare_calendar(users: Users, tenant: str, calendar: str) -> None:
     expected, shown = users.expected, users.watch.on(tenant, calendar)
+    strays = {job_id for of, where, job_id in expected.strays if (of, where) == (tenant, calendar)}
     if not expected.served(tenant, calendar):
         if not expected.on(tenant, calendar) and (tenant, calendar) not in expected.excused:
-            left = [event.title for event in shown.values()]
+            left = [event.title for event in shown.values() if event.job_id not in strays]
             leaving = [person for person in users.people if person.tenant == tenant and calendar in person.leaving]
             assert not left or any(person.paused for person in leaving), f"left behind in {calendar}: {left}"
         return
@@ -113,11 +116,13 @@ def _compare_calendar(users: Users, tenant: str, calendar: str) -> None:
     wanted = {job_id: f"{tenant}/{job_id}.v{version}" for job_id, version in desired.items()}
     past = expected.desired(tenant, calendar, past=True)
     wanted |= {job_id: f"{tenant}/{job_id}.v{version}" for job_id, version in past.items() if job_id in shown}
-    for job_id in tampered & wanted.keys():
+    for job_id in tampered & wanted.keys() | strays - desired.keys():
         titles.pop(job_id, None)
-        wanted.pop(job_id)
+        wanted.pop(job_id, None)
     assert titles == wanted, f"{calendar} of {tenant} shows {titles} instead of {wanted}"
     for (of, where, job_id), colour in expected.colours.items():
         if (of, where) == (tenant, calendar) and job_id in shown:
             assert shown[job_id].colour == colour, f"the colour of {job_id} in {calendar} is gone"
     expected.excused.discard((tenant, calendar))
+    # What was written since is on record again.
+    expected.strays -= {(tenant, calendar, job_id) for job_id in strays if job_id in desired or job_id not in shown}

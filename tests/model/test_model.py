@@ -4,6 +4,10 @@ A story is what producers, users, two daemons, Google and time do, in any order 
 knows what must come of it without asking the engine (`expected.py`). Google's own records are looked at after every
 step: no job stands twice in a calendar, nothing older follows something newer, nothing shows that was not
 committed, and no grant is used where its user has not chosen, nor while he pauses or is disconnected (`watch.py`).
+Users also change their minds between what a daemon reads and what it does about leaving, join a calendar in the middle
+of a push, lose one that its owner deletes, and are forgotten by an operator; and jobs of the past leave the tables.
+What then stays in a calendar without a record (`Expected.strays`) may show what it showed until somebody wants the job
+there again.
 In between and at the end everything heals and comes to rest (`rest.py`), and then every calendar has to show exactly
 what is wanted, with its owner's colours.
 

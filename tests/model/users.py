@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from outbox.forgetting import forget
 from tests.integration.conftest import World
 from tests.model.daemons import Backstage
 from tests.model.expected import TENANTS, Expected, Person
@@ -28,6 +29,8 @@ class Users:
         self.team = f"team-{story}@group.calendar.google.com"
         self.keeper = f"keeper-{story}@example.com"
         self.lost_roles: set[tuple[str, str]] = set()
+        self.deleted: set[str] = set()
+        """Calendars that their owner deleted in Google."""
         self.permitted: dict[str, set[str]] = {}
         """By account, the calendars on which it may have been used since the last look."""
         self._accounts: set[str] = set()
@@ -77,6 +80,7 @@ class Users:
         if self._call(person, "PATCH", "", {"calendar_id": calendar}).status != 200:
             return False
         former, person.chosen = person.chosen, calendar
+        person.ever.add(calendar)
         person.leaving.discard(calendar)
         if former not in (None, calendar):
             person.leaving.add(str(former))
@@ -109,6 +113,32 @@ class Users:
         else:
             self.expected.excuse(person)
             person.forget()
+        self._changed(person)
+
+    def join(self, tenant: str, calendar: str) -> bool:
+        """Somebody of the tenant who is not there yet connects and chooses the calendar, if it is in his list."""
+        for person in self.people:
+            if person.tenant == tenant and person.chosen != calendar and self.connect_again(person):
+                places = self.calendars(str(person.account))
+                return calendar in places and self.choose(person, places.index(calendar))
+        return False
+
+    def forget(self, person: Person) -> None:
+        """An operator has everything about him erased; what stands in his calendars stays."""
+        if any((person.tenant, calendar) in self.expected.renamed for calendar in person.ever):
+            return
+        self.permit()
+        self.expected.excuse(person, *person.ever)
+        daemon, tenant_id = self.backstage.daemons[0], self.tenants[person.tenant]
+        colleagues = sorted(self.expected.colleagues_calendars(person))
+        before = self.backstage.records(tenant_id, colleagues)
+        forget(daemon.engine.pool, daemon.grants, tenant_id, person.name)
+        lost = before - self.backstage.records(tenant_id, colleagues)
+        assert not lost, f"colleagues of {person.name} lost {lost}"
+        self.backstage.forgotten += 1
+        left = self.backstage.rows_about(tenant_id, person.name)
+        assert not left, f"something about {person.name} is left in {left}"
+        self.expected.forget(person)
         self._changed(person)
 
     def resync(self, person: Person) -> None:
@@ -166,14 +196,36 @@ class Users:
         if person.account is None:
             return
         calendar = self.calendars(person.account)[1 + place % 2]
+        if calendar in self.deleted:
+            return
         self._share(calendar, person.account, role)
         self.lost_roles.add((person.account, calendar))
         self.expected.excused.add((person.tenant, calendar))
         self.expected.refused.add((person.tenant, calendar))
 
+    def delete_calendar(self, person: Person) -> None:
+        """The owner of a shared calendar deletes it in Google, with everything on it."""
+        calendar = f"work-{person.account}"
+        if person.account is None or calendar in self.deleted:
+            return
+        self.world.google.control("POST", f"calendars/{calendar}/delete")
+        self.deleted.add(calendar)
+        self.watch.drop(calendar)
+        self.expected.drop(person.tenant, calendar)
+
+    def bereft(self) -> list[Person]:
+        """Whoever wants jobs in a calendar that was deleted."""
+        return [
+            person
+            for person in self.people
+            if person.chosen in self.deleted and not person.paused and not person.disconnecting
+        ]
+
     def give_roles_back(self) -> None:
         """The owners think better of it."""
         for account, calendar in self.lost_roles:
+            if calendar in self.deleted:
+                continue
             self._share(calendar, account, "owner")
         self.lost_roles.clear()
 
@@ -204,6 +256,7 @@ class Users:
         self.expected.drop_colours()
 
     def _caller(self, person: Person) -> Any:
+        self.permit()  # what was, before it changes
         self.backstage.execute("DELETE FROM calendar_sync.rate_limit")
         return self.world.caller(person.name, tenant=self.tenants[person.tenant])
 

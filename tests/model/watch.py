@@ -42,6 +42,10 @@ class Watch:
         self.edited = False
         """A user has edited an event since the last look."""
 
+    def drop(self, calendar: str) -> None:
+        """The calendar is gone with everything on it."""
+        self.live = {where: event for where, event in self.live.items() if where[0] != calendar}
+
     def on(self, tenant: str, calendar: str) -> dict[str, Event]:
         """The tenant's live events in a calendar by job."""
         return {

@@ -56,6 +56,7 @@ DECIDE = (
     Target("outbox/bound.py", (_unit("payload", "schedule"), _unit("event"))),
     Target("outbox/text.py", (_unit("text", "event"), _unit("payload", "schedule"))),
     Target("outbox/event.py", (_unit("event"), _real("push"))),
+    Target("web/feed/ical.py", (_unit("feed_ical"), _real("feed"))),
     Target("outbox/backoff.py", (_unit("backoff"), _unit("trouble"))),
     Target("outbox/slots.py", (_unit("slots"), _real("slow_lanes"))),
     Target("outbox/speakers.py", (_unit("lane_push"), *PUSH)),
@@ -91,10 +92,14 @@ ISOLATE = (
     Target("web/limits.py", (_real("limits"), _real("api", "consent"))),
     Target("web/return_to.py", (_unit("return_to"), _real("attacks"))),
     Target("outbox/user.py", (FENCES, _real("api"))),
+    Target("outbox/forgetting.py", (_real("forget"), _real("commands"))),
+    Target("outbox/forgotten.py", (_unit("forgotten"), _real("forget"))),
     Target("outbox/grants.py", (_real("leaving"), _real("operations", "leaving_trouble"), _real("attacks"))),
     Target("outbox/access.py", ((*FENCES, *_unit("access")), *GRANT)),
     Target("sql/connection/read_grant.sql", (FENCES, *GRANT)),
     Target("sql/web/take_token.sql", ((*FENCES, *_real("limits")),)),
+    Target("web/feed/feeds.py", ((*_unit("feed_ical"), *_real("feed")),)),
+    Target("sql/feed/renew.sql", (_real("feed"),)),
     Target("sql/web/colleague_on_calendar.sql", (FENCES, _real("operations", "leaving"))),
     *(
         Target(f"sql/consent/{name}.sql", (FENCES, *CONSENT))

@@ -37,7 +37,8 @@ from outbox.wish import wish_for
 
 LANE = {"tenant_id": "acme", "calendar_id": "cal-1"}
 ID_1, ID_2 = (event_id("acme", "cal-1", "job_1", generation) for generation in (1, 2))
-LIVE = {"id": ID_1, "etag": '"2"', "status": "confirmed"}
+MARKED = {"private": {"calendarSync": "1"}}
+LIVE = {"id": ID_1, "etag": '"2"', "status": "confirmed", "extendedProperties": MARKED}
 CANCELLED = {"id": ID_1, "etag": '"3"', "status": "cancelled"}
 URL = "https://app.example.com/jobs/{job_id}"
 PAYLOAD = {

@@ -16,8 +16,10 @@ import web.consent
 import web.limits
 import web.operations
 import web.refusals
-from outbox.connection_view import ConnectionView, LastDisconnect, LeavingCalendar
+from outbox.connection_view import ConnectionView, LastDisconnect, LeavingCalendar, Progress
+from outbox.event import render as render_event
 from outbox.grants import Revocation
+from outbox.payload import parse_payload
 from outbox.trouble import RestReason
 from tests.integration.page_states import ACTIVE, CLIENT_ID, NOTHING, NOW, STATES, facts, rehearsal
 from web.outcomes import OUTCOMES
@@ -144,14 +146,70 @@ def test_calendars_that_cannot_be_listed_leave_their_reason_in_their_place() -> 
     assert (list(picker.calendars), picker.unavailable) == ([], "Google does not answer right now.")
 
 
-def test_a_calendar_being_left_shows_how_many_events_are_still_there() -> None:
-    left = (LeavingCalendar("Jobs", 12), LeavingCalendar("Empty by now", 0))
-    assert view(replace(ACTIVE, leaving=left)).leaving == ["Moving: 12 events still to be removed from “Jobs”."]
+@pytest.mark.parametrize(
+    ("left", "sentence"),
+    [
+        (LeavingCalendar("Old", 12), "“Old” with 12 events is emptied when the new calendar is filled."),
+        (
+            LeavingCalendar("Old", 1, shared=True),
+            "“Old” with 1 event: what only you wanted there is removed when the new calendar is filled.",
+        ),
+        (LeavingCalendar("Old", 56, 87), "31 of 87 events removed from “Old”."),
+        (LeavingCalendar("Old", 1, 1), "0 of 1 event removed from “Old”."),
+        (LeavingCalendar("Old", 1000, 2400, shared=True), "1,400 of 2,400 events looked at in “Old”."),
+    ],
+)
+def test_a_calendar_being_left_shows_what_becomes_of_it(left: LeavingCalendar, sentence: str) -> None:
+    page = view(replace(ACTIVE, leaving=(left, LeavingCalendar("Empty by now", 0), LeavingCalendar("Done", 0, 3))))
+    [course] = page.courses
+    assert (course.sentence, course.progress) == (sentence, left.progress)
+    assert page.live
+
+
+@pytest.mark.parametrize(
+    ("filling", "sentence"),
+    [
+        (Progress(184, 412), "184 of 412 jobs are up to date in “Jobs”."),
+        (Progress(0, 1), "0 of 1 job is up to date in “Jobs”."),
+        (Progress(1999, 2000), "1,999 of 2,000 jobs are up to date in “Jobs”."),
+    ],
+)
+def test_a_calendar_being_filled_shows_how_far_it_is(filling: Progress, sentence: str) -> None:
+    page = view(replace(ACTIVE, pending=filling.total - filling.done, filling=filling))
+    [course] = page.courses
+    assert (course.sentence, course.progress) == (sentence, filling)
+    assert page.status is not None
+    assert page.status.headline == "Your calendar is being brought up to date"
+    assert page.live
+
+
+def test_what_is_filled_is_told_before_what_is_emptied() -> None:
+    moving = replace(ACTIVE, filling=Progress(1, 2), leaving=(LeavingCalendar("Old", 2),))
+    assert [course.progress for course in view(moving).courses] == [Progress(1, 2), None]
+
+
+def test_how_far_something_is_can_be_read_without_the_script_and_is_named_for_those_who_do_not_see_the_bar() -> None:
+    shown = text_in(view(replace(ACTIVE, pending=228, filling=Progress(184, 412))))
+    assert '<p id="course-1">184 of 412 jobs are up to date in “Jobs”.</p>' in shown
+    assert '<progress value="184" max="412" aria-labelledby="course-1"></progress>' in shown
+    assert "<progress" not in text_in(view(replace(ACTIVE, pending=3, leaving=(LeavingCalendar("Old", 1),))))
+
+
+@pytest.mark.parametrize("state", ["paused", "needs_reconnect"])
+def test_a_filling_that_is_held_up_still_shows_how_far_it_is(state: str) -> None:
+    connection = replace(ACTIVE, state=state, pending=228, filling=Progress(184, 412))  # type: ignore[arg-type]
+    page = view(connection)
+    assert [course.progress for course in page.courses] == [Progress(184, 412)]
+    assert not page.live
 
 
 def test_a_disconnect_under_way_shows_all_that_is_still_to_be_removed() -> None:
-    page = view(replace(ACTIVE, state="disconnecting", pending=1, leaving=(LeavingCalendar("Old", 2),)))
-    assert page.leaving == ["1 event still to be removed from “Jobs”.", "2 events still to be removed from “Old”."]
+    left = (LeavingCalendar("Jobs", 1, 4), LeavingCalendar("Old", 2, 2))
+    page = view(replace(ACTIVE, state="disconnecting", pending=1, leaving=left))
+    assert [course.sentence for course in page.courses] == [
+        "3 of 4 events removed from “Jobs”.",
+        "0 of 2 events removed from “Old”.",
+    ]
     assert page.live
     assert page.leave is None
 
@@ -187,6 +245,20 @@ def test_events_left_behind_are_counted_after_a_disconnect() -> None:
     said = goodbye_of(LastDisconnect(Revocation.REVOKED, 1))
     assert said is not None
     assert said.text.endswith("1 event that we added is still in your calendar and no longer kept up to date.")
+
+
+DATED = {"schema_version": 1, "job_number": "J-1", "legs": [{"dispatch_window": {"start": "2027-03-01"}}]}
+
+
+@pytest.mark.parametrize(("events_left", "told"), [(0, False), (1, True), (184, True)])
+def test_events_left_behind_come_with_a_way_to_remove_them(events_left: int, told: bool) -> None:
+    last = LastDisconnect(Revocation.DEAD, events_left)
+    shown = text_in(view(replace(NOTHING, last_disconnect=last)))
+    assert ("choose the same calendar, then disconnect and choose “Remove them”" in shown) is told
+    assert ("search for “Open job”, which stands in every event of ours" in shown) is told
+    event = render_event(parse_payload(DATED), job_url="https://app.example.com/jobs/job_1")
+    assert event is not None
+    assert "Open job" in event.description
 
 
 def test_the_goodbye_ends_with_the_next_connection() -> None:
@@ -275,11 +347,11 @@ def test_a_shared_calendar_is_not_promised_to_stay_or_to_be_emptied(state: str) 
 
 
 def test_while_a_shared_calendar_is_left_the_colleagues_events_are_not_said_to_go() -> None:
-    connection = replace(ACTIVE, state="disconnecting", pending=3)
-    page = view(connection, colleague=True)
+    left = LeavingCalendar("Jobs", 3, 4, shared=True)
+    page = view(replace(ACTIVE, state="disconnecting", pending=3, leaving=(left,)), colleague=True)
     assert page.status is not None
     assert page.status.headline == "Events that only you wanted are being removed"
-    assert page.leaving == ["3 events still to be looked at in “Jobs”."]
+    assert [course.sentence for course in page.courses] == ["1 of 4 events looked at in “Jobs”."]
 
 
 def test_a_removal_can_be_cut_short() -> None:

@@ -1,14 +1,19 @@
 """What call follows what, against tables of answers and against a model of Google that loses and delays requests."""
 
+import ast
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
+from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.resource import content_hash, event_id, for_insert
 from outbox.plan import (
@@ -32,6 +37,8 @@ from outbox.plan import (
     next_step,
 )
 
+PROJECT = Path(__file__).resolve().parents[2]
+
 ME = 7
 BODY = {
     "summary": "J-1",
@@ -46,7 +53,14 @@ STANDING = Known("e1", 1, etag='"1"', content_hash=content_hash(BODY), users_fie
 OUTDATED = replace(STANDING, content_hash=b"of something else")
 REMOVED = Known("e1", 1, ever_confirmed=True)
 
-LIVE = {"id": "e1", "etag": '"2"', "status": "confirmed", "colorId": "5"}
+LIVE = {
+    "id": "e1",
+    "etag": '"2"',
+    "status": "confirmed",
+    "colorId": "5",
+    "extendedProperties": {"private": {"calendarSync": "1", "somebodyElses": "2"}},
+}
+UNMARKED = {key: LIVE[key] for key in LIVE if key != "extendedProperties"}
 CANCELLED = {"id": "e1", "etag": '"3"', "status": "cancelled"}
 
 
@@ -75,6 +89,14 @@ def test_only_a_difference_or_a_doubt_needs_a_call(wish: Wish, known: Known | No
         pytest.param(WANTED, OUTDATED, False, Update, id="a known one is updated under its etag, in one request"),
         pytest.param(WANTED, OUTDATED, True, Read, id="a lone edit looks at the reminders first"),
         pytest.param(WANTED, replace(OUTDATED, seen_by=8), False, Read, id="another user's reminders are not ours"),
+        pytest.param(WANTED, replace(STANDING, in_doubt=True), False, Read, id="doubt that no write made: look first"),
+        pytest.param(
+            WANTED,
+            replace(OUTDATED, in_doubt=True, seconds_since_write=20.0),
+            False,
+            Update,
+            id="a write without an answer is written again under the etag from before it",
+        ),
         pytest.param(WANTED, REMOVED, False, Read, id="a removed one is looked at, to be revived under its etag"),
         pytest.param(UNWANTED, STANDING, False, Delete, id="an unwanted one is deleted under its etag"),
         pytest.param(UNWANTED, replace(STANDING, in_doubt=True), False, Read, id="in doubt, it is looked at first"),
@@ -146,6 +168,15 @@ def answered(meaning: Meaning, resource: Mapping[str, Any] | None = None, **more
         pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.CHANGED), Impossible, id="not shown"),
         pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, LIVE), Delete, id="seen: delete"),
         pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, CANCELLED), Gone(), id="is gone"),
+        pytest.param(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, UNMARKED), Gone(), id="not ours"),
+        pytest.param(Conversation(WANTED, OUTDATED), READ, answered(Meaning.DONE, UNMARKED), Update, id="ours again"),
+        pytest.param(
+            Conversation(UNWANTED, replace(STANDING, in_doubt=True, seconds_since_write=20.0)),
+            READ,
+            answered(Meaning.DONE, UNMARKED),
+            AskAgain(40.0),
+            id="not ours, but a write that makes it ours may still arrive",
+        ),
         pytest.param(
             Conversation(UNWANTED, replace(REMOVED, in_doubt=True, seconds_since_write=20.0)),
             READ,
@@ -315,6 +346,48 @@ def test_each_answer_leads_to_its_step(
     _, step = next_step(conversation, call, answer)
     reached = step.call if isinstance(step, MakeCall) else step
     assert isinstance(reached, expected) if isinstance(expected, type) else reached == expected
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        None,
+        "1",
+        [],
+        {},
+        {"private": None},
+        {"private": "calendarSync"},
+        {"private": {}},
+        {"private": {"calendarSync": "0"}},
+        {"private": {"calendarSync": True}},
+        {"private": {"calendarSyncJob": "j"}},
+        {"shared": {"calendarSync": "1"}},
+    ],
+    ids=repr,
+)
+def test_what_does_not_carry_our_mark_is_left_alone(marks: object) -> None:
+    seen = answered(Meaning.DONE, UNMARKED if marks is None else {**UNMARKED, "extendedProperties": marks})
+    for known in (STANDING, NEW, replace(STANDING, etag=None)):
+        assert next_step(Conversation(UNWANTED, known), READ, seen)[1] == Gone()
+
+
+@pytest.mark.parametrize("visibility", ["private", "confidential"])
+def test_what_google_shows_only_the_times_of_is_not_taken_for_somebody_elses(visibility: str) -> None:
+    seen = {**UNMARKED, "visibility": visibility}
+    conversation, step = next_step(Conversation(UNWANTED, STANDING), READ, answered(Meaning.DONE, seen))
+    assert step == MakeCall(Delete("e1", '"2"'))
+    conversation, step = next_step(conversation, DELETE, answered(Meaning.CALENDAR_READ_ONLY))
+    assert step == MakeCall(Probe())
+    _, step = next_step(conversation, Probe(), answered(Meaning.DONE, {"accessRole": "writerWithoutPrivateAccess"}))
+    assert isinstance(step, Impossible)
+    parts: tuple[dict[str, Any], ...] = (
+        {"summary": "Mine"},
+        {"description": "Mine"},
+        {"extendedProperties": {"private": {}}},
+    )
+    for shown in parts:
+        whole = answered(Meaning.DONE, {**seen, **shown})
+        assert next_step(Conversation(UNWANTED, STANDING), READ, whole)[1] == Gone()
 
 
 @pytest.mark.parametrize(
@@ -497,6 +570,7 @@ class ModelOfGoogle:
                     return answered(Meaning.GONE)
                 if event["etag"] != call.etag:
                     return answered(Meaning.CHANGED)
+                assert carries_mark(event), "it was not ours"
                 self._put(call.event_id, {**event, "status": "cancelled"})
                 return answered(Meaning.DONE)
 
@@ -505,8 +579,22 @@ class ModelOfGoogle:
         self.events[event_id] = {**body, "id": event_id, "etag": f'"{self.version}"'}
         return answered(Meaning.DONE, self.events[event_id])
 
+    def take_marks_off(self) -> None:
+        """Somebody makes what stands here his own."""
+        for event in list(self.events.values()):
+            if event["status"] != "cancelled":
+                self._put(event["id"], {**event, "extendedProperties": {}})
+
     def live(self) -> list[str]:
         return [event["summary"] for event in self.events.values() if event["status"] != "cancelled"]
+
+    def ours(self) -> list[str]:
+        standing = (event for event in self.events.values() if event["status"] != "cancelled")
+        return [event["summary"] for event in standing if carries_mark(event)]
+
+
+def carries_mark(event: Mapping[str, Any]) -> bool:
+    return bool(event["extendedProperties"].get("private", {}).get("calendarSync") == "1")
 
 
 @dataclass
@@ -587,6 +675,8 @@ def test_whatever_is_lost_or_late_the_last_wish_stands_once(data: st.DataObject,
         push(google, record, title, data)
         google.advance(data.draw(st.floats(0, 100)))
         assert len(google.live()) <= 1
+        if data.draw(st.integers(0, 5)) == 5:
+            google.take_marks_off()
     for _ in range(10):
         outcome = push(google, record, wishes[-1], None)
         assert len(google.live()) <= 1
@@ -595,7 +685,32 @@ def test_whatever_is_lost_or_late_the_last_wish_stands_once(data: st.DataObject,
         google.advance(outcome.after_seconds + 0.001 if isinstance(outcome, AskAgain) else 0.0)
     assert outcome is None
     google.advance(LATE_ARRIVAL_SECONDS)
-    assert google.live() == ([] if wishes[-1] is None else [wishes[-1]])
+    if wishes[-1] is None:
+        assert google.ours() == []
+    else:
+        assert google.live() == [wishes[-1]]
+
+
+def test_no_call_asks_for_a_list_of_events() -> None:
+    calendar = GoogleCalendar("https://calendar.example", stop=threading.Event(), user_agent="test")
+    answers_a_list = []
+    for call in (INSERT, READ, UPDATE, DELETE, Probe()):
+        url = urlsplit(calendar._url(call, "c"))
+        if not isinstance(call, Insert) and not url.path.endswith("/calendars/c/events/e1"):
+            answers_a_list.append((type(call), parse_qs(url.query)["fields"]))
+    # What comes back of it is our role in the calendar, and no event.
+    assert answers_a_list == [(Probe, ["accessRole"])]
+    assert {Insert, Read, Update, Delete, Probe} == set(get_args(Call))
+
+
+def test_nobody_but_the_plan_removes_events_and_it_only_those_on_record() -> None:
+    removed = {
+        (path.name, ast.unparse(node.args[0]))
+        for path in (PROJECT / "outbox").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Delete"
+    }
+    assert removed == {("plan.py", "known.event_id")}
 
 
 def test_a_new_event_is_quiet_and_leaves_its_owner_free() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from outbox import connection_view
 from outbox.connection_view import ConnectionState, ConnectionView, JobProblem, ReconnectReason
 from outbox.connections import JobFilter
 from outbox.grants import Revocation
@@ -77,11 +78,25 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Progress(Answer):
+    """How far something long has come. Later changes count in neither figure."""
+
+    done: Count
+    total: Count = Field(description="How much there was to do when it began.")
+
+    @classmethod
+    def of(cls, view: connection_view.Progress | None) -> "Progress | None":
+        """The body for progress as it is."""
+        return None if view is None else cls(done=view.done, total=view.total)
+
+
 class Leaving(Answer):
-    """A former calendar that is still being emptied."""
+    """A calendar that is still to be emptied."""
 
     name: str
-    events: Count = Field(description="How many events are left to remove.")
+    events: Count = Field(description="How many events are left to remove; of a shared calendar, to look at.")
+    progress: Progress | None = Field(description="null until it begins: the new calendar is filled first.")
+    shared: bool = Field(description="A colleague syncs to the same calendar: what the colleague wants stays.")
 
 
 class Departed(Answer):
@@ -104,6 +119,10 @@ class Connection(Answer):
     last_pushed_at: datetime | None
     pending: Count = Field(description="Jobs that wait to be pushed to the calendar.")
     problems: Count = Field(description="Jobs that could not be pushed; `GET …/problems` says why.")
+    filling: Progress | None = Field(
+        description="While every upcoming job is being brought to the calendar, or compared with it: how many are "
+        "done. null when that is over. A job that could not be pushed is not done."
+    )
     reconnect_reason: ReconnectReason | None
     job_filter: JobFilter
     paused: bool
@@ -112,7 +131,9 @@ class Connection(Answer):
         description="Why. limit: Google asked the account to wait. no_calendar: Google Calendar is switched off for "
         "the account. no_answer: Google does not answer. ours: something of this installation is to be mended."
     )
-    leaving: list[Leaving]
+    leaving: list[Leaving] = Field(
+        description="Calendars to be emptied: former ones, and while `disconnecting` the chosen one."
+    )
     last_disconnect: Departed | None
 
     @classmethod
@@ -130,12 +151,21 @@ class Connection(Answer):
             last_pushed_at=view.last_pushed_at,
             pending=view.pending,
             problems=view.problems,
+            filling=Progress.of(view.filling),
             reconnect_reason=view.reconnect_reason,
             job_filter=view.job_filter,
             paused=view.paused,
             resting_until=view.resting_until,
             resting_reason=view.resting_reason,
-            leaving=[Leaving(name=calendar.name, events=calendar.events) for calendar in view.leaving],
+            leaving=[
+                Leaving(
+                    name=calendar.name,
+                    events=calendar.events,
+                    progress=Progress.of(calendar.progress),
+                    shared=calendar.shared,
+                )
+                for calendar in view.leaving
+            ],
             last_disconnect=None
             if last is None
             else Departed(revocation=last.revocation, events_left=last.events_left),

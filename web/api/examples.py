@@ -9,12 +9,15 @@ from web.api.bodies import (
     Connection,
     Departure,
     Disconnected,
+    Leaving,
     Problem,
     Problems,
+    Progress,
     Resynced,
     TestPushReport,
     TestPushStep,
 )
+from web.api.feed_bodies import Feed, NewFeed
 
 _NOON = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 _SCOPES = ["https://www.googleapis.com/auth/calendar.events", "https://www.googleapis.com/auth/calendar.readonly"]
@@ -28,14 +31,15 @@ CONNECTION = Connection(
     scopes=_SCOPES,
     connected_at=_NOON,
     last_pushed_at=_NOON,
-    pending=3,
+    pending=228,
     problems=1,
+    filling=Progress(done=184, total=412),
     reconnect_reason=None,
     job_filter="all",
     paused=False,
     resting_until=None,
     resting_reason=None,
-    leaving=[],
+    leaving=[Leaving(name="Jobs of last year", events=87, progress=None, shared=False)],
     last_disconnect=None,
 )
 
@@ -78,4 +82,13 @@ PROBLEMS = Problems(
             last_tried_at=_NOON,
         )
     ]
+)
+
+FEED = Feed(exists=True, job_filter="all", created_at=_NOON, last_fetched_at=_NOON)
+
+NEW_FEED = NewFeed(
+    url="https://app.example.com/calendar-feeds/kX2v9Qm4nB7rT1yW6zL0pA3sD5fG8hJcVbNxMeRuKiO.ics",
+    webcal_url="webcal://app.example.com/calendar-feeds/kX2v9Qm4nB7rT1yW6zL0pA3sD5fG8hJcVbNxMeRuKiO.ics",
+    job_filter="all",
+    created_at=_NOON,
 )

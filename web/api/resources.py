@@ -22,8 +22,9 @@ from web.api.bodies import (
 )
 from web.api.browser import keep_browser, read_browser
 from web.api.callback import Callback
+from web.api.feed_bodies import Feed, FeedRequest, NewFeed
 from web.api.openapi import Description
-from web.api.paths import API, DESCRIPTION
+from web.api.paths import API, DESCRIPTION, FEED
 from web.api.reading import read_body
 from web.services import Services
 
@@ -145,6 +146,26 @@ class ProblemRetry(Resource):
         resp.status = falcon.HTTP_204
 
 
+class FeedResource(Resource):
+    """The user's iCalendar feed, without what is in it."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Whether there is one, and whether it is fetched; never its address."""
+        _answer(resp, Feed.of(self._operations.feed(user_of(req))))
+
+    on_head = on_get
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Make it, or another address for it, and tell the address this once."""
+        wanted = read_body(req, FeedRequest).model_dump(exclude_unset=True)
+        _answer(resp, NewFeed.of(self._operations.renew_feed(user_of(req), **wanted)), falcon.HTTP_201)
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """End it."""
+        self._operations.revoke_feed(user_of(req))
+        resp.status = falcon.HTTP_204
+
+
 def add_routes(app: App, services: Services) -> None:
     """Route the API, Google's redirect and the description."""
     app.add_route(API, ConnectionResource(services))
@@ -157,6 +178,7 @@ def add_routes(app: App, services: Services) -> None:
     app.add_route(f"{API}/resync", Resync(services))
     app.add_route(f"{API}/problems", ProblemsResource(services))
     app.add_route(f"{API}/problems/{{problem_id}}/retry", ProblemRetry(services))
+    app.add_route(FEED, FeedResource(services))
     app.add_route(DESCRIPTION, Description(services.settings.auth_cookie_name))
 
 

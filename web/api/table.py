@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from web.api import examples
 from web.api.bodies import ChangeRequest, ConnectRequest, DisconnectRequest, Request
-from web.api.paths import API, DESCRIPTION, PAGE
+from web.api.feed_bodies import FeedRequest
+from web.api.paths import API, DESCRIPTION, FEED, FEEDS, PAGE
 
 Schema = Mapping[str, object]
 
@@ -31,6 +32,7 @@ REFUSALS: Mapping[str, Refusal] = MappingProxyType(
         "unknown_calendar": Refusal(404, "The account's list has no such calendar."),
         "unknown_test_push": Refusal(404, "The user has no such test push."),
         "unknown_problem": Refusal(404, "The user has no such problem, or has it no more."),
+        "unknown_feed": Refusal(404, "There is no feed at that address, or no more."),
         "not_connected": Refusal(409, "No Google account is connected."),
         "not_active": Refusal(409, "The connection is not active, so that nothing would be pushed."),
         "grant_changed": Refusal(409, "The account was connected anew meanwhile; ask again."),
@@ -46,6 +48,7 @@ REFUSALS: Mapping[str, Refusal] = MappingProxyType(
         "google_unavailable": Refusal(503, "Google did not answer; Retry-After says how long to wait."),
         "account_busy": Refusal(503, "Somebody else is connecting or disconnecting the account; ask again."),
         "not_configured": Refusal(503, "Google refuses our client or a key is missing: a matter for the operator."),
+        "feed_busy": Refusal(503, "Too many feeds are being made at once; Retry-After says how long to wait."),
         "keys_unavailable": Refusal(503, "The key set that tokens are checked with cannot be fetched."),
         "database_unavailable": Refusal(503, "The database cannot be reached; Retry-After says how long to wait."),
         "schema_outdated": Refusal(503, "The database lacks migrations of this release."),
@@ -88,7 +91,7 @@ class Operation:
     """
 
     id: str
-    method: Literal["get", "post", "patch"]
+    method: Literal["get", "post", "patch", "delete"]
     path: str
     summary: str
     success: Success
@@ -101,6 +104,9 @@ class Operation:
 
 
 _RETRY_ID = Parameter("problem_id", "path", "The problem's id.", {"type": "string", "pattern": "^[0-9]{1,20}$"})
+_FEED_TOKEN = Parameter(
+    "token", "path", "What the address is known by.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
+)
 _TEST_PUSH_ID = Parameter("test_push_id", "path", "The test push's id.", {"type": "string", "format": "uuid"})
 
 _STATUS: Schema = {"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "ready"]}}}
@@ -226,6 +232,48 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(_RETRY_ID,),
         success=Success(204, "The job is back in the queue."),
         refusals=(*WRITING, "unknown_problem"),
+    ),
+    Operation(
+        id="readFeed",
+        method="get",
+        path=FEED,
+        summary="Whether the user has an iCalendar feed, since when, and when it was fetched; never its address",
+        success=Success(200, "The feed, or that there is none.", examples.FEED),
+        refusals=SIGNED_IN,
+    ),
+    Operation(
+        id="renewFeed",
+        method="post",
+        path=FEED,
+        summary="Make the user's iCalendar feed, or another address for it; the former one stops working",
+        body=FeedRequest,
+        body_required=False,
+        success=Success(201, "The address, this once.", examples.NEW_FEED),
+        refusals=(*WITH_BODY, "too_many_requests"),
+    ),
+    Operation(
+        id="revokeFeed",
+        method="delete",
+        path=FEED,
+        summary="End the user's iCalendar feed",
+        success=Success(204, "There is none any more."),
+        refusals=WRITING,
+    ),
+    Operation(
+        id="fetchFeed",
+        method="get",
+        path=f"{FEEDS}/{{token}}.ics",
+        summary="The feed itself, for calendar apps: the address is the secret. If-None-Match is answered with 304",
+        parameters=(_FEED_TOKEN,),
+        success=Success(
+            200,
+            "The jobs as iCalendar.",
+            {"type": "string"},
+            media_type="text/calendar",
+            headers={"ETag": "What to ask with the next time."},
+        ),
+        refusals=("unknown_feed", "too_many_requests", "feed_busy", "database_unavailable"),
+        access="open",
     ),
     Operation(
         id="showSettings",

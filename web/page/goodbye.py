@@ -9,11 +9,14 @@ from web.page import wording
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """How the disconnect went; `by_hand`: the user should remove our access on Google's own page."""
+    """How the disconnect went; `by_hand`: the user should remove our access on Google's own page; `events_left`: there
+    are events of ours that the user may want to remove.
+    """
 
     title: str
     text: str
     by_hand: bool = False
+    events_left: bool = False
 
 
 def goodbye_of(last: LastDisconnect | None) -> Goodbye | None:
@@ -25,7 +28,8 @@ def goodbye_of(last: LastDisconnect | None) -> Goodbye | None:
         f"{wording.counted(last.events_left, 'event', 'events')} that we added "
         f"{'is' if last.events_left == 1 else 'are'} still in your calendar and no longer kept up to date."
     )
-    return Goodbye(title, wording.joined([text, left if last.events_left else ""]), by_hand)
+    sentences = [text, left if last.events_left else ""]
+    return Goodbye(title, wording.joined(sentences), by_hand, events_left=last.events_left > 0)
 
 
 _SAID = {

@@ -37,6 +37,14 @@ NOTICES: Mapping[str, Notice] = {
     "retrying": Notice(
         "good", "Trying again", "If the job still cannot be pushed, it comes back to the list with the reason."
     ),
+    "feed_saved": Notice("good", "The calendar feed is saved", "Its address stays. Apps show it when they look again."),
+    "feed_changed": Notice(
+        "info",
+        "The calendar feed had changed already",
+        "A new address was made a moment ago and shown once, or the feed was switched off. If you have not copied the "
+        "address, make another one below.",
+    ),
+    "feed_revoked": Notice("good", "The calendar feed is off", "Its address no longer works."),
     "left_to_colleague": Notice(
         "info",
         "A colleague still syncs to that calendar",

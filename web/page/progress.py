@@ -1,12 +1,40 @@
-"""The test push, step by step, in plain words. Pure."""
+"""How far something has come, in plain words: filling and emptying calendars, and the test push step by step. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
+from outbox.connection_view import ConnectionView, LeavingCalendar, Progress
 from outbox.testpush import StepName, TestPush
+from web.page import wording
 from web.page.notices import Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Something that takes a while: a sentence, and the figures for a bar; None: it waits for its turn."""
+
+    sentence: str
+    progress: Progress | None
+
+
+def courses_of(connection: ConnectionView) -> list[Course]:
+    """What is being done to the user's calendars: the one that is filled, then those from which events are to go."""
+    courses = [_emptying(left) for left in connection.leaving if left.events]
+    if connection.filling is not None:
+        done, total = connection.filling.done, connection.filling.total
+        sentence = wording.jobs_done(done, total, connection.calendar_name or "your calendar")
+        courses.insert(0, Course(sentence, connection.filling))
+    return courses
+
+
+def _emptying(left: LeavingCalendar) -> Course:
+    if left.progress is None:
+        return Course(wording.events_to_go(left.events, left.name, shared=left.shared), None)
+    done, total = left.progress.done, left.progress.total
+    return Course(wording.events_gone(done, total, left.name, shared=left.shared), left.progress)
+
 
 STEP_LABELS: Mapping[StepName, str] = {
     "queued": "Put into the queue",

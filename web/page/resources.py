@@ -10,6 +10,7 @@ import falcon
 from outbox.user import User
 from web.api.browser import keep_browser, read_browser
 from web.api.paths import PAGE
+from web.feed.feeds import FeedChangedError, NewFeed
 from web.operations import PickerCalendar
 from web.page.asks import asks_of
 from web.page.forms import InvalidFormError, choose, read_form
@@ -37,6 +38,9 @@ def add_routes(app: falcon.App[falcon.Request, falcon.Response], services: Servi
     app.add_route(f"{PAGE}/test-push", TestPushForm(services))
     app.add_route(f"{PAGE}/resync", ResyncForm(services))
     app.add_route(f"{PAGE}/problems/{{problem_id}}/retry", RetryForm(services))
+    app.add_route(f"{PAGE}/feed", FeedForm(services))
+    app.add_route(f"{PAGE}/feed/filter", FeedFilterForm(services))
+    app.add_route(f"{PAGE}/feed/revoke", FeedEndForm(services))
     app.add_route(f"{PAGE}/static/{{name}}", Static())
 
 
@@ -50,17 +54,8 @@ class HtmlResource:
         self._services = services
         self._operations = services.operations
 
-
-class SettingsPage(HtmlResource):
-    """GET PAGE."""
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The whole page as it stands now."""
-        answer_html(resp, "page.html", page=self._view(req))
-
-    on_head = on_get
-
-    def _view(self, req: falcon.Request) -> PageView:
+    def view(self, req: falcon.Request, *, new_feed: NewFeed | None = None) -> PageView:
+        """The page as it stands now, with the feed's address if it was just made."""
         user = user_of(req)
         connection = self._operations.connection(user)
         client_id = self._services.settings.google_oauth_client_id
@@ -88,6 +83,8 @@ class SettingsPage(HtmlResource):
                 colleague=self._operations.colleague_on_calendar(user)
                 if connection.state != "not_connected"
                 else False,
+                feed=self._operations.feed(user) if new_feed is None else None,
+                new_feed=new_feed,
             )
         )
 
@@ -98,6 +95,16 @@ class SettingsPage(HtmlResource):
             if problem.code == "database_unavailable":
                 raise
             return " ".join(f"{sentence.rstrip('.')}." for sentence in (problem.title, problem.detail) if sentence)
+
+
+class SettingsPage(HtmlResource):
+    """GET PAGE."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The whole page as it stands now."""
+        answer_html(resp, "page.html", page=self.view(req))
+
+    on_head = on_get
 
 
 class Form(HtmlResource):
@@ -115,6 +122,8 @@ class Form(HtmlResource):
             self.submit(req, resp, **parameters)
         except InvalidFormError:
             back_to_page(resp, "invalid_form")
+        except FeedChangedError:
+            back_to_page(resp, "feed_changed")
         except Problem as problem:
             if problem.code not in NOTICES:
                 raise
@@ -125,6 +134,7 @@ class Form(HtmlResource):
 
         Raises:
             InvalidFormError: the form does not say what it has to say.
+            FeedChangedError: the feed is no longer as the form took it to be.
             Problem: it cannot be done.
         """
         raise NotImplementedError
@@ -216,6 +226,40 @@ class RetryForm(Form):
         """No fields."""
         self._operations.retry_problem(user_of(req), parameters["problem_id"])
         back_to_page(resp, "retrying")
+
+
+class FeedForm(Form):
+    """POST PAGE/feed: make the iCalendar feed, or another address for it."""
+
+    def submit(self, req: falcon.Request, resp: falcon.Response, **_parameters: str) -> None:
+        """Field `instead_of`, and `job_filter`, if there is one. Shows the page with the address on it, this once.
+
+        No redirect, because nothing keeps the address that could show it to a later request. So a reload sends the form
+        again: it names the address that it replaces, and does nothing once there is another.
+        """
+        fields = read_form(req)
+        job_filter = choose(fields, "job_filter", JOB_FILTERS) if "job_filter" in fields else None
+        instead_of = fields.get("instead_of", "")
+        made = self._operations.renew_feed(user_of(req), job_filter=job_filter, instead_of=instead_of)
+        answer_html(resp, "page.html", page=self.view(req, new_feed=made))
+
+
+class FeedFilterForm(Form):
+    """POST PAGE/feed/filter: which jobs the iCalendar feed shows, at the same address."""
+
+    def submit(self, req: falcon.Request, resp: falcon.Response, **_parameters: str) -> None:
+        """Field `job_filter`."""
+        self._operations.set_feed_filter(user_of(req), choose(read_form(req), "job_filter", JOB_FILTERS))
+        back_to_page(resp, "feed_saved")
+
+
+class FeedEndForm(Form):
+    """POST PAGE/feed/revoke: end the iCalendar feed."""
+
+    def submit(self, req: falcon.Request, resp: falcon.Response, **_parameters: str) -> None:
+        """No fields."""
+        self._operations.revoke_feed(user_of(req))
+        back_to_page(resp, "feed_revoked")
 
 
 def user_of(req: falcon.Request) -> User:

@@ -94,6 +94,12 @@ def _active_status(connection: ConnectionView, resting: datetime | None) -> Stat
     if resting is not None:
         headline, advice = _RESTS[connection.resting_reason]
         return Status("warning", headline, wording.joined([wording.waiting(connection.pending), advice]), until=resting)
+    if connection.filling is not None:
+        return Status(
+            "info",
+            "Your calendar is being brought up to date",
+            "Whatever changes meanwhile goes first. You can leave this page; it goes on without you.",
+        )
     if connection.pending:
         changes = wording.counted(connection.pending, "change is", "changes are")
         return Status(

@@ -7,12 +7,13 @@ from datetime import datetime
 from outbox.connection_view import ConnectionView, JobProblem
 from outbox.event import job_url
 from outbox.testpush import TestPush
+from web.feed.feeds import FeedView, NewFeed
 from web.operations import PickerCalendar
-from web.page import wording
 from web.page.asks import Ask, asks_of
+from web.page.feed import FeedSection, view_feed
 from web.page.goodbye import Goodbye, goodbye_of
 from web.page.notices import Notice
-from web.page.progress import TestPushView, view_test_push
+from web.page.progress import Course, TestPushView, courses_of, view_test_push
 from web.page.state import Badge, Banner, Status, badge_of, banner_of, status_of
 
 
@@ -25,6 +26,7 @@ class Facts:
     `job_url_template` is where the host app shows a job, if that is configured.
     `scopes` is what Google is asked for.
     `colleague`: one syncs to the same calendar, and stays there if the user disconnects.
+    `feed` is the iCalendar feed; `new_feed` the same with the address that was just made for it.
     """
 
     connection: ConnectionView
@@ -38,6 +40,8 @@ class Facts:
     job_url_template: str | None = None
     scopes: Collection[str] = ()
     colleague: bool = False
+    feed: FeedView | None = None
+    new_feed: NewFeed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ class PageView:
     notice: Notice | None
     banner: Banner | None
     status: Status | None
-    leaving: Sequence[str]
+    courses: Sequence[Course]
+    """What is being done to the user's calendars."""
     picker: Picker | None
     problems: Sequence[ProblemView]
     more_problems: int
@@ -100,6 +105,7 @@ class PageView:
     leave: Leave | None
     goodbye: Goodbye | None
     unfinished: datetime | None
+    feed: FeedSection
 
 
 WAITS_FOR_CALENDAR = frozenset({"choose_calendar", "calendar_lost"})
@@ -133,7 +139,7 @@ def view_page(facts: Facts) -> PageView:
         notice=facts.notice,
         banner=banner_of(connection, facts.client_id),
         status=status_of(connection, resting, colleague=facts.colleague),
-        leaving=_leaving(connection, facts.colleague),
+        courses=courses_of(connection),
         picker=_picker(facts),
         problems=[_problem(problem, facts.job_url_template) for problem in facts.problems],
         more_problems=max(0, connection.problems - len(facts.problems)) if facts.problems else 0,
@@ -144,6 +150,7 @@ def view_page(facts: Facts) -> PageView:
         leave=_leave(connection, facts.colleague),
         goodbye=goodbye_of(connection.last_disconnect) if state == "not_connected" else None,
         unfinished=facts.unfinished if state in {"not_connected", "needs_reconnect"} else None,
+        feed=view_feed(facts.feed, facts.new_feed, preferences=state in _PREFERENCES_IN),
     )
 
 
@@ -154,17 +161,6 @@ def wants_calendars(state: str, *, asked: bool) -> bool:
         asked: the user wants to change the calendar.
     """
     return state in WAITS_FOR_CALENDAR or (asked and state in MAY_CHANGE_CALENDAR)
-
-
-def _leaving(connection: ConnectionView, colleague: bool) -> list[str]:
-    """A sentence for each calendar from which events of ours are still to go."""
-    former = [wording.events_to_remove(left.events, left.name) for left in connection.leaving if left.events]
-    if connection.state != "disconnecting":
-        return [f"Moving: {sentence}" for sentence in former]
-    # What waits for the calendar itself is by now all to be removed.
-    name = connection.calendar_name or "your calendar"
-    sentence = (wording.events_to_look_at if colleague else wording.events_to_remove)(connection.pending, name)
-    return [sentence, *former] if connection.pending else former
 
 
 def _picker(facts: Facts) -> Picker | None:

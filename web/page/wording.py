@@ -24,14 +24,23 @@ def still_delivered(number: int, *, paused: bool) -> str:
     return f"Nothing is lost: {counted(number, 'change is', 'changes are')} waiting and will be delivered {when}."
 
 
-def events_to_remove(number: int, calendar: str) -> str:
-    """How far the emptying of a former calendar is."""
-    return f"{counted(number, 'event', 'events')} still to be removed from “{calendar}”."
+def jobs_done(done: int, total: int, calendar: str) -> str:
+    """How far the filling of a calendar has come."""
+    return f"{done:,} of {counted(total, 'job is', 'jobs are')} up to date in “{calendar}”."
 
 
-def events_to_look_at(number: int, calendar: str) -> str:
-    """How far we have come in a calendar in which only some of the events are to go."""
-    return f"{counted(number, 'event', 'events')} still to be looked at in “{calendar}”."
+def events_to_go(number: int, calendar: str, *, shared: bool) -> str:
+    """What becomes of a former calendar; `shared`: a colleague stays there."""
+    events = counted(number, "event", "events")
+    if shared:
+        return f"“{calendar}” with {events}: what only you wanted there is removed when the new calendar is filled."
+    return f"“{calendar}” with {events} is emptied when the new calendar is filled."
+
+
+def events_gone(done: int, total: int, calendar: str, *, shared: bool) -> str:
+    """How far the emptying of a calendar has come; `shared`: in it only some of the events are to go."""
+    events = f"{done:,} of {counted(total, 'event', 'events')}"
+    return f"{events} looked at in “{calendar}”." if shared else f"{events} removed from “{calendar}”."
 
 
 def moment(time: datetime) -> str:

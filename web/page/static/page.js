@@ -65,6 +65,21 @@ function guardForms() {
   addEventListener("pageshow", () => [...document.forms].forEach(release));
 }
 
+function offerCopies() {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const field = document.getElementById(button.dataset.copy), line = document.getElementById(button.dataset.says);
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      field.select();
+      // There is no clipboard without TLS, and a browser may ask its user or refuse.
+      const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+      line.textContent = copied ? button.dataset.copied : button.dataset.refused;
+      if (!copied) field.focus();
+    });
+    field.focus();
+  }
+}
+
 function showTest(box, test, words) {
   for (const step of test.steps) {
     const line = box.querySelector(`[data-step="${CSS.escape(step.name)}"]`);
@@ -133,6 +148,7 @@ showTimes();
 setInterval(() => showTimes(), 30_000);
 forgetQuery();
 guardForms();
+offerCopies();
 document.querySelector("main > .notice.bad")?.focus();
 for (const box of document.querySelectorAll('[data-test-state="running"]')) followTest(box);
 if (document.querySelector("main[data-refresh]")) keepFresh();
