@@ -13,6 +13,7 @@ from outbox.database import Connection
 from outbox.lane import LaneConnection
 from outbox.payload import InvalidPayload
 from outbox.plan import Known, needs_call
+from outbox.rendering import rendering_of
 from outbox.statements import statement
 from outbox.wish import wish_for
 
@@ -100,13 +101,14 @@ class Audit:
         try:
             wish = wish_for(
                 job.job_id,
-                job.payload,
+                None
+                if job.cancelled
+                else rendering_of(job.job_id, job.payload, job_url_template=self._job_url_template),
                 tenant_id=lane[0],
                 calendar_id=lane[1],
                 cancelled=job.cancelled,
                 known=known,
                 wishers=wishers,
-                job_url_template=self._job_url_template,
             )
         except InvalidPayload:
             return True  # the pusher parks it with the reason

@@ -1,9 +1,9 @@
 """What a job looks like in a calendar: the same job gives the same event, character by character."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from html import escape
+from typing import NamedTuple
 from urllib.parse import quote
 
 from outbox.payload import Item, Job
@@ -31,8 +31,7 @@ _WIDENED_TIMES = "Note: the delivery ends before it starts; shown with one hour 
 _WIDENED_DAYS = "Note: the last day is before the first; shown on the first day."
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarEvent:
+class CalendarEvent(NamedTuple):
     """An event as people see it, in no provider's terms.
 
     `job_number`, `summary` and `location` are plain single lines, `description` is HTML, `url` leads to the job. `text`
@@ -56,8 +55,11 @@ def render(job: Job, *, job_url: str) -> CalendarEvent | None:
     within its limit.
     """
     when = schedule(job)
-    if when is None:
-        return None
+    return None if when is None else render_at(job, when, job_url=job_url)
+
+
+def render_at(job: Job, when: Schedule, *, job_url: str) -> CalendarEvent:
+    """The job's event, as `render`, at the times that are known already."""
     text, description = _description(job, when, job_url)
     return CalendarEvent(
         job_number=clean_line(job.job_number),

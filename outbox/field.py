@@ -1,4 +1,4 @@
-"""Reading one value of decoded JSON, and saying in plain words what is wrong with it."""
+"""Reading the members of decoded JSON objects, and saying in plain words what is wrong with one."""
 
 import json
 import re
@@ -11,89 +11,120 @@ from outbox.bound import Bound, is_zone, parse_bound
 QUOTE_LIMIT = 60
 """Characters of a producer's value that a message repeats."""
 
+_NUMBER = (int, float, Decimal)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A value with its path; reading it notes what is wrong and goes on with a stand-in, so that all is counted."""
+@dataclass(slots=True)
+class Record:
+    """A JSON object with its path, read member by member; null is the same as absent.
+
+    Reading notes what is wrong and goes on with a stand-in, so that all is counted. Nearly every payload is sound, so
+    only objects have their paths at hand; that of a plain member is put together for a complaint about it.
+    """
 
     path: str
-    value: object
+    members: dict[str, object]
     problems: list[str]
 
-    def refuse(self, problem: str) -> None:
-        self.problems.append(f"{self.path or 'payload'}: {problem}")
+    def refuse(self, name: str, problem: str) -> None:
+        self.problems.append(f"{self._path_of(name)}: {problem}")
 
-    def refuse_type(self, wanted: str) -> None:
-        self.refuse(f"must be {wanted}, got {kind_of(self.value)}")
-
-    def member(self, name: str) -> "Field":
-        """The named field; null if absent."""
-        members = self.value if isinstance(self.value, dict) else {}
-        return Field(f"{self.path}.{name}" if self.path else name, members.get(name), self.problems)
-
-    def is_object(self) -> bool:
-        """Whether there is an object to read; null is none, anything else is refused."""
-        if not isinstance(self.value, dict | None):
-            self.refuse_type("a JSON object")
-        return isinstance(self.value, dict)
-
-    def objects(self) -> Iterator["Field"]:
-        return (element for element in self.elements() if element.is_object())
-
-    def elements(self) -> Iterator["Field"]:
-        """The array's elements, without refused nulls; null is an empty array."""
-        if not isinstance(self.value, list | None):
-            self.refuse_type("an array")
-        for index, value in enumerate(self.value if isinstance(self.value, list) else ()):
-            element = Field(f"{self.path}[{index}]", value, self.problems)
-            if value is None:
-                element.refuse("must not be null; leave it out")
-            else:
-                yield element
-
-    def text(self) -> str:
+    def text(self, name: str) -> str:
         """The string; null is the empty one."""
-        if self.value is None:
-            return ""
-        if not isinstance(self.value, str):
-            self.refuse_type("a string")
-            return ""
-        if _SURROGATE.search(self.value):
-            self.refuse(f"{shown(self.value)} holds half of a surrogate pair; send whole Unicode characters")
-        return self.value
+        value = self.members.get(name)
+        # What is printable throughout needs no closer look: halves of surrogate pairs are not.
+        return value if isinstance(value, str) and value.isprintable() else self._text(name, value)
 
-    def number(self) -> Decimal | None:
-        if self.value is None:
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The strings of an array, without refused nulls; null is an empty array."""
+        texts = []
+        for index, value in enumerate(self._array(name)):
+            place = f"{name}[{index}]"
+            if value is None:
+                self._refuse_null(place)
+            else:
+                texts.append(self._text(place, value))
+        return tuple(texts)
+
+    def number(self, name: str) -> Decimal | None:
+        value = self.members.get(name)
+        if value is None:
             return None
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float | Decimal):
-            self.refuse_type("a number")
+        if not isinstance(value, _NUMBER) or isinstance(value, bool):
+            self._refuse_type(name, "a number", value)
             return None
-        number = _decimal(self.value)
+        number = _decimal(value)
         if not number.is_finite():
-            self.refuse("must be a finite number; send null when it is not known")
+            self.refuse(name, "must be a finite number; send null when it is not known")
             return None
         return number
 
-    def zone(self) -> str | None:
-        name = self.text()
-        if isinstance(self.value, str) and not is_zone(name):
-            self.refuse(f'{shown(name)} is not an IANA time zone; send one such as "America/Chicago", or null')
-            return None
-        return name or None
+    def zone(self, name: str) -> str | None:
+        zone = self.text(name)
+        if isinstance(self.members.get(name), str) and not is_zone(zone):
+            self.refuse(name, f'{shown(zone)} is not an IANA time zone; send one such as "America/Chicago", or null')
+        return zone or None
 
-    def bound(self) -> Bound | None:
-        if self.value is None:
+    def bound(self, name: str) -> Bound | None:
+        value = self.members.get(name)
+        if value is None:
             return None
-        if not isinstance(self.value, str):
-            self.refuse_type("an RFC 3339 time or a date, in a string")
+        if not isinstance(value, str):
+            self._refuse_type(name, "an RFC 3339 time or a date, in a string", value)
             return None
         try:
-            return parse_bound(self.value)
+            return parse_bound(value)
         except ValueError as unreadable:
-            self.refuse(f"{shown(self.value)} {unreadable}")
+            self.refuse(name, f"{shown(value)} {unreadable}")
             return None
+
+    def record(self, name: str) -> "Record | None":
+        """The object; null is none, anything else is refused."""
+        value = self.members.get(name)
+        if isinstance(value, dict):
+            return Record(self._path_of(name), value, self.problems)
+        if value is not None:
+            self._refuse_type(name, "a JSON object", value)
+        return None
+
+    def records(self, name: str) -> Iterator["Record"]:
+        """The objects of an array, without what is refused; null is an empty array."""
+        path = self._path_of(name)
+        for index, value in enumerate(self._array(name)):
+            if isinstance(value, dict):
+                yield Record(f"{path}[{index}]", value, self.problems)
+            elif value is None:
+                self._refuse_null(f"{name}[{index}]")
+            else:
+                self._refuse_type(f"{name}[{index}]", "a JSON object", value)
+
+    def _array(self, name: str) -> list[object]:
+        value = self.members.get(name)
+        if isinstance(value, list):
+            return value
+        if value is not None:
+            self._refuse_type(name, "an array", value)
+        return []
+
+    def _text(self, place: str, value: object) -> str:
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self._refuse_type(place, "a string", value)
+            return ""
+        if _SURROGATE.search(value):
+            self.refuse(place, f"{shown(value)} holds half of a surrogate pair; send whole Unicode characters")
+        return value
+
+    def _refuse_null(self, place: str) -> None:
+        self.refuse(place, "must not be null; leave it out")
+
+    def _refuse_type(self, place: str, wanted: str, value: object) -> None:
+        self.refuse(place, f"must be {wanted}, got {kind_of(value)}")
+
+    def _path_of(self, place: str) -> str:
+        return f"{self.path}.{place}" if self.path else place
 
 
 def kind_of(value: object) -> str:

@@ -23,8 +23,12 @@ DUE_TIMES_EVERY_SECONDS = 30.0
 REMINDERS_EVERY_SECONDS = 60.0
 """Reminders are counted in days; slices follow one another while there are any."""
 
-OLD_JOBS_EVERY_SECONDS = 300.0
-"""Retention is counted in days; slices follow one another while there is something to forget."""
+OLD_JOBS_EVERY_SECONDS = 5.0
+"""Between two slices of the walk that looks for jobs past their retention: a million are walked in three hours, and
+retention is counted in days."""
+
+OLD_TRACES_EVERY_SECONDS = 300.0
+"""Slices follow one another while there is something to forget."""
 
 AUDIT_EVERY_SECONDS = 5.0
 """One slice of the audit; slow on purpose, because it should find nothing."""
@@ -56,13 +60,15 @@ class Janitor:
     def __init__(self, pool: ConnectionPool[Connection], audit: Audit, *, retention_days: int) -> None:
         self._pool = pool
         self._audit = audit
+        self._walked_to = ("", "")
         self._retention_days = retention_days
         now = time.monotonic()
         self._chores = [
             _Chore("leases", self.expire_leases, 0.0, now),
             _Chore("due_times", self.mend_due_times, DUE_TIMES_EVERY_SECONDS, now + DUE_TIMES_EVERY_SECONDS),
             _Chore("reminders", self.remind, REMINDERS_EVERY_SECONDS, now, in_slices=True),
-            _Chore("retention", self._forget, OLD_JOBS_EVERY_SECONDS, now, in_slices=True),
+            _Chore("retention", self.delete_old_jobs, OLD_JOBS_EVERY_SECONDS, now, in_slices=True),
+            _Chore("traces", self.delete_old_traces, OLD_TRACES_EVERY_SECONDS, now, in_slices=True),
             _Chore("audit", self._audit.compare_slice, AUDIT_EVERY_SECONDS, now + AUDIT_EVERY_SECONDS),
         ]
         self.mended = 0
@@ -123,15 +129,22 @@ class Janitor:
         with self._pool.connection() as connection:
             return connection.execute(statement("notification/remind"), {"limit": SLICE}).rowcount
 
-    def _forget(self) -> int:
-        return self.delete_old_jobs() + self.delete_old_traces()
-
     def delete_old_jobs(self) -> int:
-        """Forget one slice of jobs past their retention; returns how many."""
+        """Forget those of the next slice of jobs that are past their retention; returns how many."""
+        tenant_id, job_id = self._walked_to
         with self._pool.connection() as connection:
-            return connection.execute(
-                statement("janitor/delete_old_jobs"), {"retention_days": self._retention_days, "limit": SLICE}
-            ).rowcount
+            row = connection.execute(
+                statement("janitor/delete_old_jobs"),
+                {
+                    "retention_days": self._retention_days,
+                    "after_tenant_id": tenant_id,
+                    "after_job_id": job_id,
+                    "limit": SLICE,
+                },
+            ).fetchone()
+        forgotten, *last = row or (0, None, None)
+        self._walked_to = ("", "") if last[0] is None else (last[0], last[1])
+        return int(forgotten)
 
     def delete_old_traces(self) -> int:
         """Forget one slice each of what has been done with, or told, long ago; returns how many rows."""

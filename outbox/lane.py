@@ -25,6 +25,7 @@ class Lease:
     Attributes:
         failures: how many pushes of this lane in a row ended in a rest.
         last_call_ends_by: time.monotonic() after which no call may be under way; well before the lease ends.
+        was_due_at: by the database's clock.
     """
 
     tenant_id: str
@@ -32,6 +33,7 @@ class Lease:
     token: UUID
     failures: int
     last_call_ends_by: float
+    was_due_at: datetime | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -50,13 +52,18 @@ class LeaseLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DueJob:
-    """One pending push with the job as it is now and what we last put there; None where there is no such row."""
+    """One pending push with the job as it is now and what we last put there; None where there is no such row.
+
+    Attributes:
+        version: of the job.
+        payload: None also where it was not asked for.
+    """
 
     job_id: str
     generation: int
     attempts: int
     priority: int
-    job_exists: bool
+    version: int | None
     cancelled: bool | None
     payload: str | None
     event_id: str | None
@@ -68,7 +75,13 @@ class DueJob:
     seen_by: int | None
     ever_confirmed: bool
     seconds_since_write: float | None
+    unsettled_starts: int
     retired_event_ids: list[str]
+
+    @property
+    def job_exists(self) -> bool:
+        """Whether there is such a job; else it was forgotten, or this is a test push."""
+        return self.version is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +219,13 @@ class LaneStore:
         lease_seconds: float,
         last_call_ends_by: float,
         live_only: bool = False,
+        since: datetime | None = None,
     ) -> list[Lease]:
         """Lease up to `limit` lanes that are due and well, and up to `troubled_limit` whose last push was in vain.
 
         Args:
             live_only: only lanes with live edits; else they go first.
+            since: only lanes that became due then or later.
         """
         with self._pool.connection() as connection:
             rows = connection.execute(
@@ -219,35 +234,49 @@ class LaneStore:
                     "limit": limit,
                     "troubled_limit": troubled_limit,
                     "live_only": live_only,
+                    "since": since or "-infinity",
                     "lease_seconds": lease_seconds,
                 },
             ).fetchall()
         return [
-            Lease(tenant_id, calendar_id, token, failures, last_call_ends_by)
-            for tenant_id, calendar_id, token, failures in rows
+            Lease(tenant_id, calendar_id, token, failures, last_call_ends_by, due_at)
+            for tenant_id, calendar_id, token, failures, due_at in rows
         ]
 
-    def seconds_until_due(self, *, troubled: bool, live_only: bool = False) -> float | None:
+    def seconds_until_due(
+        self, *, troubled: bool, live_only: bool = False, since: datetime | None = None
+    ) -> float | None:
         """Until the next free lane is due, None if none is; `troubled`: those pushed in vain the last time too;
-        `live_only`: for a live edit.
+        `live_only`: for a live edit; `since`: of those that are due then or later.
         """
         with self._pool.connection() as connection:
             row = connection.execute(
-                statement("push/seconds_until_due"), {"troubled": troubled, "live_only": live_only}
+                statement("push/seconds_until_due"),
+                {"troubled": troubled, "live_only": live_only, "since": since or "-infinity"},
             ).fetchone()
         return None if row is None else row[0]
 
-    def read(self, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
-        """What is due on the lane, the most urgent first, then the oldest; and who is on it."""
-        with self._pool.connection() as connection:
-            with connection.cursor(row_factory=class_row(DueJob)) as cursor:
-                due = cursor.execute(statement("push/read_due_jobs"), {**lease.key, "limit": limit}).fetchall()
-            with connection.cursor(row_factory=class_row(LaneConnection)) as cursor:
-                connections = cursor.execute(statement("push/read_connections"), lease.key).fetchall()
-        return due, connections
+    def read(
+        self, lease: Lease, *, limit: int, without: Sequence[int] = ()
+    ) -> tuple[list[DueJob], list[LaneConnection]]:
+        """What is due on the lane, the most urgent first, then the oldest; and who is on it.
+
+        Args:
+            without: versions of jobs whose payloads need not be read.
+        """
+        with (
+            self._pool.connection() as connection,
+            connection.pipeline(),
+            connection.transaction(),
+            connection.cursor(row_factory=class_row(DueJob)) as due,
+            connection.cursor(row_factory=class_row(LaneConnection)) as connections,
+        ):
+            due.execute(statement("push/read_due_jobs"), {**lease.key, "limit": limit, "without": list(without)})
+            connections.execute(statement("push/read_connections"), lease.key)
+            return due.fetchall(), connections.fetchall()
 
     def begin(self, lease: Lease, intents: Sequence[Intent], drawing: Drawing | None = None) -> int:
-        """Put on record what is about to be tried, before the first call; counts an attempt for each.
+        """Put on record what is about to be tried, before the first call; counts that it was begun.
 
         Args:
             drawing: who draws the units for it, in the same transaction; only as many jobs are begun as these are for.
@@ -259,7 +288,7 @@ class LaneStore:
             with self._held(lease) as connection:
                 self._store_intents(connection, lease, intents)
             return len(intents)
-        with self._pool.connection() as connection, connection.transaction():
+        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             asked_at = time.monotonic()
             held = connection.execute(
                 statement("push/lock_lane_and_quota"),
@@ -287,9 +316,6 @@ class LaneStore:
                 "present": [intent.present for intent in intents],
                 "calls_end_in_seconds": lease.seconds_left,
             },
-        )
-        connection.execute(
-            statement("push/count_attempts"), {**lease.key, **_marks([intent.due for intent in intents])}
         )
 
     def take_next_id(
@@ -348,7 +374,7 @@ class LaneStore:
                         **_marks([row.due for row in undone]),
                         "wait_seconds": [row.wait_seconds for row in undone],
                         "problems": [row.problem for row in undone],
-                        "uncharged": [0 if row.charged else 1 for row in undone],
+                        "charged": [row.charged for row in undone],
                     },
                 )
             connection.execute(
@@ -364,7 +390,8 @@ class LaneStore:
 
     @contextmanager
     def _held(self, lease: Lease) -> Iterator[Connection]:
-        with self._pool.connection() as connection, connection.transaction():
+        # In a pipeline: whoever waits for this lane need not wait for each of our statements to be asked for.
+        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             held = connection.execute(statement("push/lock_lane"), {**lease.key, "lease_token": lease.token})
             if held.fetchone() is None:
                 raise LeaseLostError
@@ -382,9 +409,5 @@ def _answers(standing: Sequence[Standing]) -> dict[str, Any]:
         "content_hashes": [row.content_hash for row in standing],
         "users_fields": [None if row.resource is None else json.dumps(users_fields(row.resource)) for row in standing],
         "seen_by": [row.seen_by for row in standing],
-        "html_links": [row.resource and _link(row.resource.get("htmlLink")) for row in standing],
+        "seers": sorted({row.seen_by for row in standing}),
     }
-
-
-def _link(value: object) -> str | None:
-    return value if isinstance(value, str) and value.isprintable() else None

@@ -5,11 +5,11 @@ payload and not looked at here.
 """
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 
 from outbox.bound import Bound
-from outbox.field import Field, kind_of, shown
+from outbox.field import Record, kind_of, shown
 from outbox.text import is_visible
 
 SCHEMA_VERSION = 1
@@ -23,8 +23,7 @@ class InvalidPayload(ValueError):  # noqa: N818 - a verdict that is stored and s
     """A payload that breaks the contract; the message is one sentence that begins with the offending field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A span in which work begins or ends; either side may be open. `timezone` is IANA and beats the job's."""
 
     start: Bound | None
@@ -32,8 +31,7 @@ class Window:
     timezone: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """A place on the way; what was not sent is empty."""
 
     kind: str
@@ -41,8 +39,7 @@ class Stop:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """One run of the job, with its stops in order."""
 
     summary: str
@@ -51,8 +48,7 @@ class Leg:
     stops: tuple[Stop, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A line of the manifest, in the producer's own unit."""
 
     description: str
@@ -61,16 +57,14 @@ class Item:
     weight_kg: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What is carried."""
 
     items: tuple[Item, ...]
     notes: str
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """The whole state of a job, text as it was sent."""
 
     job_number: str
@@ -88,7 +82,7 @@ def parse_payload(payload: object) -> Job:
     """
     if not isinstance(payload, dict):
         raise InvalidPayload(f"payload: must be a JSON object, got {kind_of(payload)}; send the job's whole state")
-    root = Field("", payload, [])
+    root = Record("", payload, [])
     job = _job(root)
     if root.problems:
         raise InvalidPayload(_report(root.problems))
@@ -98,7 +92,7 @@ def parse_payload(payload: object) -> Job:
 def parse_payload_text(text: str) -> Job:
     """The job in JSON text; raises InvalidPayload, also for what is not JSON or cannot be decoded."""
     try:
-        payload = json.loads(text, parse_int=_integer, parse_float=_fraction, parse_constant=_refuse_constant)
+        payload = _DECODER.decode(text)
     except RecursionError as error:
         raise InvalidPayload("payload: is nested too deeply to be read; send fewer levels") from error
     except ValueError as error:
@@ -106,71 +100,70 @@ def parse_payload_text(text: str) -> Job:
     return parse_payload(payload)
 
 
-def _job(root: Field) -> Job:
-    _check_version(root.member("schema_version"))
+def _job(root: Record) -> Job:
+    _check_version(root)
     return Job(
-        job_number=_job_number(root.member("job_number")),
-        status=root.member("status").text(),
-        timezone=root.member("timezone").zone(),
-        legs=_legs(root.member("legs")),
-        manifest=_manifest(root.member("manifest")),
-        assigned_user_ids=tuple(user_id.text() for user_id in root.member("assigned_user_ids").elements()),
+        job_number=_job_number(root),
+        status=root.text("status"),
+        timezone=root.zone("timezone"),
+        legs=_legs(root),
+        manifest=_manifest(root.record("manifest")),
+        assigned_user_ids=root.texts("assigned_user_ids"),
     )
 
 
-def _check_version(field: Field) -> None:
-    if field.value is None:
-        field.refuse(f"is missing; send {SCHEMA_VERSION}")
-    elif type(field.value) is not int or field.value != SCHEMA_VERSION:
-        field.refuse(f"must be the integer {SCHEMA_VERSION}, got {shown(field.value)}")
+def _check_version(root: Record) -> None:
+    version = root.members.get("schema_version")
+    if version is None:
+        root.refuse("schema_version", f"is missing; send {SCHEMA_VERSION}")
+    elif type(version) is not int or version != SCHEMA_VERSION:
+        root.refuse("schema_version", f"must be the integer {SCHEMA_VERSION}, got {shown(version)}")
 
 
-def _job_number(field: Field) -> str:
-    number = field.text()
-    if field.value is None:
-        field.refuse("is missing; send the number that people know the job by")
-    elif isinstance(field.value, str) and not is_visible(number):
-        field.refuse("is blank; send the number that people know the job by")
+def _job_number(root: Record) -> str:
+    sent, number = root.members.get("job_number"), root.text("job_number")
+    if sent is None:
+        root.refuse("job_number", "is missing; send the number that people know the job by")
+    elif isinstance(sent, str) and not is_visible(number):
+        root.refuse("job_number", "is blank; send the number that people know the job by")
     elif len(number) > JOB_NUMBER_LIMIT:
-        field.refuse(f"has {len(number)} characters; send at most {JOB_NUMBER_LIMIT}")
+        root.refuse("job_number", f"has {len(number)} characters; send at most {JOB_NUMBER_LIMIT}")
     return number
 
 
-def _legs(field: Field) -> tuple[Leg, ...]:
-    if field.value is None:
-        field.refuse("is missing; send an array, empty if there are no legs yet")
-    return tuple(_leg(leg) for leg in field.objects())
+def _legs(root: Record) -> tuple[Leg, ...]:
+    if root.members.get("legs") is None:
+        root.refuse("legs", "is missing; send an array, empty if there are no legs yet")
+    return tuple(_leg(leg) for leg in root.records("legs"))
 
 
-def _leg(field: Field) -> Leg:
+def _leg(leg: Record) -> Leg:
     return Leg(
-        summary=field.member("summary").text(),
-        dispatch_window=_window(field.member("dispatch_window")),
-        delivery_window=_window(field.member("delivery_window")),
-        stops=tuple(
-            Stop(stop.member("kind").text(), stop.member("name").text(), stop.member("address").text())
-            for stop in field.member("stops").objects()
-        ),
+        summary=leg.text("summary"),
+        dispatch_window=_window(leg.record("dispatch_window")),
+        delivery_window=_window(leg.record("delivery_window")),
+        stops=tuple(Stop(stop.text("kind"), stop.text("name"), stop.text("address")) for stop in leg.records("stops")),
     )
 
 
-def _window(field: Field) -> Window | None:
-    if not field.is_object():
+def _window(window: Record | None) -> Window | None:
+    if window is None:
         return None
-    return Window(field.member("start").bound(), field.member("end").bound(), field.member("timezone").zone())
+    return Window(window.bound("start"), window.bound("end"), window.zone("timezone"))
 
 
-def _manifest(field: Field) -> Manifest:
-    field.is_object()
-    return Manifest(tuple(_item(item) for item in field.member("items").objects()), field.member("notes").text())
+def _manifest(manifest: Record | None) -> Manifest:
+    if manifest is None:
+        return Manifest((), "")
+    return Manifest(tuple(_item(item) for item in manifest.records("items")), manifest.text("notes"))
 
 
-def _item(field: Field) -> Item:
+def _item(item: Record) -> Item:
     return Item(
-        description=field.member("description").text(),
-        quantity=field.member("quantity").number(),
-        unit=field.member("unit").text(),
-        weight_kg=field.member("weight_kg").number(),
+        description=item.text("description"),
+        quantity=item.number("quantity"),
+        unit=item.text("unit"),
+        weight_kg=item.number("weight_kg"),
     )
 
 
@@ -198,3 +191,6 @@ def _fraction(text: str) -> Decimal:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_fraction, parse_constant=_refuse_constant)

@@ -1,8 +1,11 @@
 """The pusher: keeps every free slot busy, with live edits first, and then with the lane that has been due longest."""
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
 
 import psycopg
 import structlog
@@ -11,6 +14,7 @@ from psycopg_pool import PoolTimeout
 from outbox.database import describe
 from outbox.lane import LaneStore, Lease, LeaseLostError
 from outbox.loops import Loop, jittered
+from outbox.low_water import LowWater
 from outbox.push import LanePusher
 from outbox.quota import Priority
 from outbox.slots import Slots
@@ -24,7 +28,11 @@ LEASE_MARGIN_SECONDS = 5.0
 """Between the last moment a call may be under way and the end of the lease: time to settle."""
 
 LEAST_PAUSE_SECONDS = 0.02
-"""Between two looks at a lane that is due and that somebody else is just taking."""
+"""Between two looks at a lane that is due and that somebody else is just taking; and between two leases while most
+slots are taken, so that one statement leases for several pushes that end."""
+
+BACKWARD = timedelta(seconds=1)
+"""A lane that was due by so much earlier than others leased before it is found at once all the same."""
 
 DRAIN_PAUSE_SECONDS = 0.1
 """Between two looks of a drain for a lane that there should be quota for by now."""
@@ -44,6 +52,10 @@ class Pusher:
         self._lock = threading.Lock()  # guards _slots
         self._idle = threading.Condition(self._lock)
         self._threads = ThreadPoolExecutor(self._slots.most, thread_name_prefix="push")
+        self._few = concurrency // 4
+        self._leased_at = -math.inf
+        self._low_water = LowWater()
+        self._due_since: datetime | None = None
         self.lost_leases = 0
         self.loop = Loop("pusher", self._round, stop)
 
@@ -77,26 +89,35 @@ class Pusher:
         live_only = without > 0
         with self._lock:
             room = self._slots.room()
+        soon = self._leased_at + LEAST_PAUSE_SECONDS - time.monotonic()
+        if soon > 0 and room.well < self._few:
+            return soon
         leases = self._lease(room.well, room.troubled, live_only=live_only) if room.well or room.troubled else []
         for lease in leases:
             self._threads.submit(self._push, lease)
         troubled = sum(lease.failures > 0 for lease in leases)
         if len(leases) - troubled == room.well:
             return min(room.more_in, POLL_SECONDS)  # a push that ends wakes the loop
-        due_in = self._store.seconds_until_due(troubled=troubled < room.troubled, live_only=live_only)
+        due_in = self._store.seconds_until_due(
+            troubled=troubled < room.troubled, live_only=live_only, since=self._due_since
+        )
         poll = min(without, jittered(POLL_SECONDS)) if live_only else jittered(POLL_SECONDS)
         return poll if due_in is None else max(LEAST_PAUSE_SECONDS, min(due_in, poll))
 
     def _lease(self, limit: int, troubled_limit: int, *, live_only: bool = False) -> list[Lease]:
         # Taken before the server starts the lease, so that ours ends first whatever the statement took.
-        asked_at = time.monotonic()
-        leases = self._store.lease(
+        asked_at = self._leased_at = time.monotonic()
+        look = partial(
+            self._store.lease,
             limit=limit,
             troubled_limit=troubled_limit,
             live_only=live_only,
             lease_seconds=LEASE_SECONDS,
             last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
         )
+        leases = self._low_water.look(lambda: look(since=self._due_since), look)
+        if due := [lease.was_due_at for lease in leases if lease.was_due_at is not None]:
+            self._due_since = min(due) - BACKWARD
         with self._lock:
             for lease in leases:
                 self._slots.begin(lease.token, troubled=lease.failures > 0)

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from outbox.access import Access
+from outbox.batching import BatchSizes
 from outbox.budget import Ration
 from outbox.connections import TEST_ABANDONED
-from outbox.dialogue import Dialogue, Spoken
+from outbox.dialogue import Dialogue, Spoken, Topic, Unspoken
 from outbox.event import CalendarEvent
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Meaning
@@ -79,7 +80,13 @@ class Rehearsal:
         self._record(due, "access")
         self.store.begin(self.lease, [Intent(due, known.event_id, known.id_generation, present=True)])
         dialogue = Dialogue(
-            self.lease, self.store, self.calendar, speakers, ration=self.ration, out_of_time=self.out_of_time
+            self.lease,
+            self.store,
+            self.calendar,
+            speakers,
+            ration=self.ration,
+            sizes=BatchSizes(),
+            out_of_time=self.out_of_time,
         )
         body = _body(self.lease, due, known, test.requested_at)
         failure = self._steps(due, known, body, dialogue, settlement)
@@ -102,8 +109,8 @@ class Rehearsal:
         self, due: DueJob, known: Known, body: dict[str, Any], dialogue: Dialogue, settlement: Settlement
     ) -> str | None:
         """Write, read back, remove; None if all went well, "" if there was no time or quota, else what went wrong."""
-        written = dialogue.talk(due, Wish(body), known, lone=False)
-        if written is None or not isinstance(written.outcome, Stands):
+        written = dialogue.talk(Topic(due, Wish(body), known), lone=False)
+        if isinstance(written, Unspoken) or not isinstance(written.outcome, Stands):
             return _what_went_wrong(written)
         self._record(due, "written")
         known = written.conversation.known
@@ -122,8 +129,8 @@ class Rehearsal:
             content_hash=content_hash(body),
             ever_confirmed=True,
         )
-        removed = dialogue.talk(due, Wish(None), standing, lone=False)
-        if removed is None or not isinstance(removed.outcome, Gone):
+        removed = dialogue.talk(Topic(due, Wish(None), standing), lone=False)
+        if isinstance(removed, Unspoken) or not isinstance(removed.outcome, Gone):
             return _what_went_wrong(removed)
         self._record(due, "removed")
         settlement.standing.append(Standing(due.job_id, None, None, removed.speaker.connection.connection_id))
@@ -151,9 +158,9 @@ def _body(lease: Lease, due: DueJob, known: Known, requested_at: datetime) -> di
     return event_body(event, event_id=known.event_id, tenant_id=lease.tenant_id, job_id=due.job_id)
 
 
-def _what_went_wrong(spoken: Spoken | None) -> str:
+def _what_went_wrong(spoken: Spoken | Unspoken) -> str:
     """For the user; "" if nothing did, and there was only no time."""
-    outcome: Outcome | None = None if spoken is None else spoken.outcome
+    outcome: Outcome | None = spoken.outcome if isinstance(spoken, Spoken) else None
     match outcome:
         case Impossible(reason):
             return reason

@@ -2,24 +2,35 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from typing import Any
 
+import psycopg
 import structlog
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 from outbox.connections import TEST_ABANDONED
 from outbox.database import Connection
-from outbox.payload import InvalidPayload, parse_payload_text
-from outbox.schedule import ends_at, schedule
+from outbox.low_water import LowWater
+from outbox.payload import InvalidPayload
+from outbox.rendering import Rendering, rendering_of
+from outbox.rendering_cache import RenderingCache
 from outbox.statements import statement
 from outbox.testpush import JOB_PREFIX
 
 log = structlog.get_logger(__name__)
 
-BATCH_ROWS = 500
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+BATCH_ROWS = 2000
 """Outbox rows in one transaction: large enough to spread its cost, small enough that a crash repeats little."""
+
+SMALL_BYTES = 1500
+"""A payload that takes no more comes with its row, and so do all of a batch: three megabytes at most."""
+
+BACKWARD_IDS = 1000
+"""A row may become visible by so much later than rows with higher ids, and is found at once all the same."""
 
 MAX_PAYLOAD_BYTES = 256_000
 """A job's payload above this is rejected: no manifest is that long, and one row must not keep the others waiting."""
@@ -36,13 +47,14 @@ PORTION_STORED_BYTES = 500_000
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRow:
-    """A row that this transaction holds, and how many bytes its payload takes as stored."""
+    """A row that this transaction holds, how many bytes its payload takes as stored, and the payload if it is small."""
 
     id: int
     tenant_id: str
     job_id: str
     event_type: str
     stored_bytes: int
+    payload: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +70,49 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What one transaction did, in rows; `held_back` if a tenant that is just being changed was passed over.
+    """What one transaction did, in rows; a test push counts as a changed job.
 
-    A test push counts as a changed job.
+    Attributes:
+        held_back: a tenant that is just being changed was passed over.
+        more: there are probably more rows.
     """
 
     claimed: int
     rejected: int
     changed_jobs: int
     held_back: bool
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _JobState:
     row_id: int
+    tenant_id: str
     cancelled: bool
-    ends_at: datetime | None
+    rendering: Rendering | None
 
 
 class Relay:
     """Takes outbox rows, as many relays at once as there are daemons."""
 
-    def __init__(self, pool: ConnectionPool[Connection], *, debounce_seconds: float, max_wait_seconds: float) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool[Connection],
+        *,
+        debounce_seconds: float,
+        max_wait_seconds: float,
+        job_url_template: str,
+        renderings: RenderingCache,
+    ) -> None:
+        """`renderings`: where what the changed jobs look like is kept for whoever pushes them."""
         self._pool = pool
         self._debounce_seconds = debounce_seconds
         self._max_wait_seconds = max_wait_seconds
+        self._job_url_template = job_url_template
+        self._renderings = renderings
         self._passed_over: list[str] = []
+        self._claimed_to = 0
+        self._low_water = LowWater()
 
     def relay_batch(self) -> Relayed:
         """Deal with the oldest rows that no other relay holds, in one transaction.
@@ -91,40 +120,69 @@ class Relay:
         Raises:
             psycopg.Error: nothing happened; the rows are still there.
         """
-        with self._pool.connection() as connection, connection.transaction():
+        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             held_back = bool(self._passed_over)
-            claimed = self._claim(connection)
+            seen = self._low_water.look(
+                lambda: self._rows(connection, self._claimed_to - BACKWARD_IDS), lambda: self._rows(connection, 0)
+            )
+            claimed = self._share(connection, seen)
             held_back = held_back or bool(self._passed_over)
             rows = read_payloads(connection, claimed)
             if not rows:
-                return Relayed(0, 0, 0, held_back)
+                return Relayed(0, 0, 0, held_back, more=False)
             tests = self._pick_up_tests(connection, rows)
-            states, reasons = read_rows([row for row in rows if (row.tenant_id, row.job_id) not in tests])
-            changed = self._apply(connection, states, tests)
+            states, reasons = read_rows(
+                [row for row in rows if (row.tenant_id, row.job_id) not in tests],
+                job_url_template=self._job_url_template,
+            )
+            self._renderings.remember(
+                {(state.tenant_id, state.row_id): state.rendering for state in states if state.rendering is not None}
+            )
+            # From here on nothing is waited for, so that whoever wants these rows and lanes waits as short as can be.
+            changed = self._apply(connection, states) if states else None
             if reasons:
                 connection.execute(
                     statement("relay/reject_rows"), {"ids": list(reasons), "reasons": list(reasons.values())}
                 )
             connection.execute(statement("relay/delete_outbox"), {"ids": [row.id for row in rows]})
+            tenants = {"tenant_ids": sorted({row.tenant_id for row in rows})}
+            connection.execute(statement("lane/lock_lanes"), tenants)
+            connection.execute(statement("lane/schedule_lanes"), tenants)
+            changed_jobs = 0 if changed is None else _count(changed)
         for row in rows:
             if row.id in reasons:
                 log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
-        return Relayed(len(rows), len(reasons), len(changed) + len(tests), held_back)
+        more = len(rows) < len(claimed) or len(seen) == BATCH_ROWS
+        return Relayed(len(rows), len(reasons), changed_jobs + len(tests), held_back, more)
 
-    def _claim(self, connection: Connection) -> list[ClaimedRow]:
-        """The oldest rows of tenants whose wishes nobody changes now; the others are passed over for some rounds."""
-        with connection.cursor(row_factory=class_row(ClaimedRow)) as cursor:
-            rows = cursor.execute(
-                statement("relay/claim_outbox"), {"limit": BATCH_ROWS, "passed_over": self._passed_over}
-            ).fetchall()
+    def _share(self, connection: Connection, rows: list[ClaimedRow]) -> list[ClaimedRow]:
+        """Those of tenants whose wishes nobody changes now; the others are passed over for some rounds."""
+        if not rows:
+            self._passed_over = []
+            return []
         tenant_ids = sorted({row.tenant_id for row in rows})
         shared = {
             tenant_id
             for (tenant_id,) in connection.execute(statement("relay/share_tenants"), {"tenant_ids": tenant_ids})
         }
         refused = [tenant_id for tenant_id in tenant_ids if tenant_id not in shared]
-        self._passed_over = [*self._passed_over, *refused] if rows else []
+        self._passed_over = [*self._passed_over, *refused]
         return [row for row in rows if row.tenant_id in shared]
+
+    def _rows(self, connection: Connection, lowest_id: int) -> list[ClaimedRow]:
+        with connection.cursor(row_factory=class_row(ClaimedRow)) as cursor:
+            rows = cursor.execute(
+                statement("relay/claim_outbox"),
+                {
+                    "limit": BATCH_ROWS,
+                    "lowest_id": lowest_id,
+                    "small_bytes": SMALL_BYTES,
+                    "passed_over": self._passed_over,
+                },
+            ).fetchall()
+        if rows:
+            self._claimed_to = max(self._claimed_to, rows[-1].id)
+        return rows
 
     def _pick_up_tests(self, connection: Connection, rows: list[OutboxRow]) -> set[tuple[str, str]]:
         """Mark the test pushes among the rows; they are no jobs, and go to one calendar each."""
@@ -138,33 +196,25 @@ class Relay:
         )
         return {(tenant_id, job_id) for tenant_id, job_id in picked_up}
 
-    def _apply(
-        self, connection: Connection, states: list[_JobState], tests: set[tuple[str, str]]
-    ) -> list[tuple[str, str]]:
-        changed = connection.execute(
-            statement("relay/upsert_jobs"),
+    def _apply(self, connection: Connection, states: list[_JobState]) -> Cursor:
+        return connection.execute(
+            statement("relay/apply_rows"),
             {
                 "ids": [state.row_id for state in states],
                 "cancelled": [state.cancelled for state in states],
-                "ends_at": [state.ends_at for state in states],
+                "ends_at": [state.rendering and state.rendering.ends_at for state in states],
+                "tenant_ids": sorted({state.tenant_id for state in states}),
+                "quiet_seconds": self._debounce_seconds,
+                "max_wait_seconds": self._max_wait_seconds,
             },
-        ).fetchall()
-        if changed:
-            tenant_ids = [tenant_id for tenant_id, _ in changed]
-            connection.execute(
-                statement("relay/mark_jobs"),
-                {
-                    "tenant_ids": tenant_ids,
-                    "job_ids": [job_id for _, job_id in changed],
-                    "quiet_seconds": self._debounce_seconds,
-                    "max_wait_seconds": self._max_wait_seconds,
-                },
-            )
-        if marked := {tenant_id for tenant_id, _ in (*changed, *tests)}:
-            tenants = {"tenant_ids": sorted(marked)}
-            connection.execute(statement("lane/lock_lanes"), tenants)
-            connection.execute(statement("lane/schedule_lanes"), tenants)
-        return changed
+        )
+
+
+def _count(cursor: Cursor) -> int:
+    row = cursor.fetchone()
+    if row is None:
+        raise AssertionError("a count is one row")
+    return int(row[0])
 
 
 def read_payloads(connection: Connection, claimed: list[ClaimedRow]) -> list[OutboxRow]:
@@ -174,12 +224,11 @@ def read_payloads(connection: Connection, claimed: list[ClaimedRow]) -> list[Out
     for portion in portions(claimed):
         if rows and (read_bytes >= MAX_BATCH_BYTES or time.monotonic() - began > MAX_BATCH_SECONDS):
             break
-        ids = [row.id for row in portion]
-        payloads: dict[int, str | None] = dict(
-            connection.execute(
-                statement("relay/read_payloads"), {"ids": ids, "max_payload_bytes": MAX_PAYLOAD_BYTES}
+        payloads: dict[int, str | None] = {row.id: row.payload for row in portion}
+        if large := [row.id for row in portion if row.payload is None]:
+            payloads |= connection.execute(
+                statement("relay/read_payloads"), {"ids": large, "max_payload_bytes": MAX_PAYLOAD_BYTES}
             ).fetchall()
-        )
         rows += [OutboxRow(row.id, row.tenant_id, row.job_id, row.event_type, payloads[row.id]) for row in portion]
         read_bytes += sum(len(payload) for payload in payloads.values() if payload is not None)
     return rows
@@ -199,7 +248,7 @@ def portions(claimed: list[ClaimedRow]) -> Iterator[list[ClaimedRow]]:
         yield portion
 
 
-def read_rows(rows: list[OutboxRow]) -> tuple[list[_JobState], dict[int, str]]:
+def read_rows(rows: list[OutboxRow], *, job_url_template: str) -> tuple[list[_JobState], dict[int, str]]:
     """Each job's newest legal row as its state, and the reason for each illegal row by its id. Pure.
 
     Args:
@@ -209,7 +258,7 @@ def read_rows(rows: list[OutboxRow]) -> tuple[list[_JobState], dict[int, str]]:
     reasons: dict[int, str] = {}
     for row in rows:
         try:
-            newest[row.tenant_id, row.job_id] = _read_row(row)
+            newest[row.tenant_id, row.job_id] = _read_row(row, job_url_template)
         except InvalidPayload as invalid:
             reasons[row.id] = str(invalid)
         except Exception:  # a row that finds a fault in our reading must not hold up the others
@@ -218,16 +267,15 @@ def read_rows(rows: list[OutboxRow]) -> tuple[list[_JobState], dict[int, str]]:
     return list(newest.values()), reasons
 
 
-def _read_row(row: OutboxRow) -> _JobState:
+def _read_row(row: OutboxRow, job_url_template: str) -> _JobState:
     if row.event_type == "job.cancelled":
-        return _JobState(row.id, cancelled=True, ends_at=None)
+        return _JobState(row.id, row.tenant_id, cancelled=True, rendering=None)
     if row.payload is None:
         raise InvalidPayload(
             f"payload: is larger than {MAX_PAYLOAD_BYTES:,} bytes; send what a calendar event can show"
         )
-    job = parse_payload_text(row.payload)
-    event_time = schedule(job)
-    return _JobState(row.id, cancelled=False, ends_at=ends_at(event_time, job) if event_time else None)
+    rendering = rendering_of(row.job_id, row.payload, job_url_template=job_url_template)
+    return _JobState(row.id, row.tenant_id, cancelled=False, rendering=rendering)
 
 
 def replay_rejected(pool: ConnectionPool[Connection], outbox_ids: list[int] | None = None) -> int:

@@ -11,6 +11,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from outbox.access import Access
 from outbox.audit import Audit
+from outbox.batching import BatchSizes
 from outbox.budget import Budget
 from outbox.crypto import TokenCipher
 from outbox.database import Connection, describe, open_pool
@@ -26,6 +27,7 @@ from outbox.push import LanePusher
 from outbox.pusher import Pusher
 from outbox.refresher import Refresher
 from outbox.relay import Relay
+from outbox.rendering_cache import RenderingCache
 from outbox.settings import Settings
 from outbox.systemd import notify, watchdog_seconds
 from outbox.wakeup import Listener
@@ -65,10 +67,13 @@ class Daemon:
             user_per_minute=settings.google_user_quota_per_minute,
             project_per_minute=settings.google_project_quota_per_minute,
         )
+        renderings = RenderingCache()
         self.relay = Relay(
             pool,
             debounce_seconds=settings.push_debounce_seconds,
             max_wait_seconds=settings.push_max_wait_seconds,
+            job_url_template=settings.job_url_template,
+            renderings=renderings,
         )
         self._janitor = Janitor(
             pool, Audit(pool, job_url_template=settings.job_url_template), retention_days=settings.job_retention_days
@@ -82,6 +87,8 @@ class Daemon:
             GoogleCalendar(settings.google_calendar_url, stop=stop, user_agent=USER_AGENT),
             self.budget,
             job_url_template=settings.job_url_template,
+            renderings=renderings,
+            sizes=BatchSizes(),
             stop=stop,
         )
         self.pusher = Pusher(store, lanes, concurrency=settings.push_concurrency, stop=stop)
@@ -168,7 +175,7 @@ class Daemon:
             log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
         if relayed.changed_jobs:
             self.pusher.loop.wake()
-        if relayed.claimed:
+        if relayed.more:
             return 0.0
         return HELD_BACK_SECONDS if relayed.held_back else jittered(RELAY_POLL_SECONDS)
 

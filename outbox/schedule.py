@@ -5,26 +5,22 @@ an hour is an hour on the days on which the clocks change.
 """
 
 import datetime
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
-from outbox.bound import Bound
+from outbox.bound import Bound, zone_info
 from outbox.payload import Job, Window
 
 HOUR = datetime.timedelta(hours=1)
 """What lies between a known bound and a missing one."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllDay:
+class AllDay(NamedTuple):
     """A day without a time; as an end it is the last day, inclusive."""
 
     date: datetime.date
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(NamedTuple):
     """An instant in local time: `at` has the fixed offset that holds there, `zone` its IANA name where one is known."""
 
     at: datetime.datetime
@@ -34,8 +30,7 @@ class Timed:
 Moment = AllDay | Timed
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """Start and end, both timed or both all-day, the end after the start; `widened` if it was not so as sent."""
 
     start: Moment
@@ -71,8 +66,7 @@ def ends_at(schedule: Schedule, job: Job) -> datetime.datetime:
     return _midnight(schedule.end.date + datetime.timedelta(days=1), zone)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Side:
+class _Side(NamedTuple):
     """One bound of one window, known by identity, with the zone that holds for it."""
 
     bound: Bound
@@ -85,7 +79,7 @@ class _Side:
 
     def shifted(self, shift: datetime.timedelta) -> "_Side":
         """What stands for a missing bound: this time moved, or this same date."""
-        return replace(self, shift=shift)
+        return self._replace(shift=shift)
 
     def earliest(self) -> datetime.datetime:
         """The instant, or the beginning of the day."""
@@ -109,38 +103,36 @@ class _Side:
         return _local(self.earliest(), self.zone)
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(NamedTuple):
     """A window that has a bound."""
 
     start: _Side | None
     end: _Side | None
 
-    def sides(self) -> Iterator[_Side]:
-        return (side for side in (self.start, self.end) if side)
-
 
 def _choose(job: Job) -> tuple[_Side, _Side] | None:
     """The two sides that make the event's start and end."""
-    legs = [(_span(leg.dispatch_window, job), _span(leg.delivery_window, job)) for leg in job.legs]
-    sides = [side for leg in legs for span in leg if span for side in span.sides()]
-    dispatch = next((span for span, _ in legs if span), None)
-    delivery = next((span for _, span in reversed(legs) if span), None)
-    start = dispatch.start if dispatch else min(sides, key=_Side.earliest, default=None)
+    dispatches = [span for leg in job.legs if (span := _span(leg.dispatch_window, job))]
+    deliveries = [span for leg in job.legs if (span := _span(leg.delivery_window, job))]
+    start = dispatches[0].start if dispatches else min(_sides(deliveries), key=_Side.earliest, default=None)
     # Of equals the last, so that a window's end is taken for one rather than its start.
-    end = delivery.end if delivery else max(reversed(sides), key=_Side.latest, default=None)
+    end = deliveries[-1].end if deliveries else max(reversed(_sides(dispatches)), key=_Side.latest, default=None)
     if start is end:
         # One bound cannot be both: the one that was only found by comparison counts as missing.
-        start, end = (start, None) if dispatch else (None, end)
+        start, end = (start, None) if dispatches else (None, end)
     if start and end:
         return start, end
     if start:
         return start, start.shifted(HOUR)
     if end:
         return end.shifted(-HOUR), end
-    if dispatch and delivery and dispatch.end and delivery.start:
-        return dispatch.end, delivery.start
-    return None
+    if dispatches and deliveries:
+        start, end = dispatches[0].end, deliveries[-1].start
+    return (start, end) if start and end else None
+
+
+def _sides(spans: list[_Span]) -> list[_Side]:
+    return [side for span in spans for side in (span.start, span.end) if side]
 
 
 def _span(window: Window | None, job: Job) -> _Span | None:
@@ -157,12 +149,12 @@ def _local(at: datetime.datetime, zone: str | None) -> Timed:
     """The instant in the zone's local time, else in the offset that it has."""
     if zone is None:
         return Timed(at, None)
-    local = at.astimezone(ZoneInfo(zone))
+    local = at.astimezone(zone_info(zone))
     # With a fixed offset instants compare as instants; within one ZoneInfo Python compares what the clocks show.
     return Timed(at.astimezone(datetime.timezone(local.utcoffset() or datetime.timedelta())), zone)
 
 
 def _midnight(day: datetime.date, zone: str | None) -> datetime.datetime:
     """The UTC instant at which the day begins there; without a zone, in UTC."""
-    tz = ZoneInfo(zone) if zone else datetime.UTC
+    tz = zone_info(zone) if zone else datetime.UTC
     return datetime.datetime.combine(day, datetime.time(), tz).astimezone(datetime.UTC)

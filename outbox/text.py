@@ -40,11 +40,14 @@ _EXTENDERS = frozenset(
 
 def clean_line(text: str) -> str:
     """Text for a single line: no control characters, no bidi controls, each run of white space one space."""
-    return " ".join(text.translate(_UNSEEN).split())
+    # What is printable throughout has none of them, and no white space but spaces.
+    return " ".join((text if text.isprintable() else text.translate(_UNSEEN)).split())
 
 
 def clean_lines(text: str) -> str:
     """Text whose lines are kept, ended by LF alone; otherwise no control characters and no bidi controls."""
+    if text.isprintable():
+        return text.strip()
     broken = _LINE_BREAK.sub("\n", text.translate(_UNSEEN))
     return _CONTROL_SPACE.sub(" ", broken).strip()
 

@@ -134,19 +134,17 @@ def read_answer(
     `expects`: what a success carries. `now` (aware) dates a Retry-After where the answer itself
     has no Date.
     """
+    succeeded = 200 <= status < 300
+    if succeeded and expects is Body.NOTHING and not body:
+        return Answer(Meaning.DONE, status)
     payload = _parse(body)
+    if succeeded and _is_expected(payload, expects):
+        return Answer(Meaning.DONE, status, resource=payload)
     retry_after = _retry_after(headers, now)
-    if 200 <= status < 300:
-        if expects is Body.NOTHING:
-            if not body:
-                return Answer(Meaning.DONE, status)
-            # Google says 204; with something in it, it is somebody else's page, and the work may not have been done.
-            return Answer(Meaning.UNAVAILABLE, status, message="a success with a body", retry_after=retry_after)
-        if _is_event(payload) if expects is Body.EVENT else isinstance(payload, dict):
-            return Answer(Meaning.DONE, status, resource=payload)
-        return Answer(
-            Meaning.UNAVAILABLE, status, message=f"a success without {expects.value}", retry_after=retry_after
-        )
+    if succeeded:
+        # A 204 with something in it is somebody else's page, and the work may not have been done.
+        wrong = "a success with a body" if expects is Body.NOTHING else f"a success without {expects.value}"
+        return Answer(Meaning.UNAVAILABLE, status, message=wrong, retry_after=retry_after)
     error = _read_error(payload)
     reason = _clean(_telling(error.reasons) if error else "", 100)
     message = _clean(error.message if error else "", MAX_TEXT) or f"HTTP {status}"
@@ -180,6 +178,16 @@ def _parse(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _is_expected(payload: Any, expects: Body) -> bool:
+    match expects:
+        case Body.NOTHING:
+            return False
+        case Body.EVENT:
+            return _is_event(payload)
+        case Body.CALENDAR:
+            return isinstance(payload, dict)
 
 
 def _is_event(payload: Any) -> bool:

@@ -7,6 +7,7 @@ caller that forgot.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -48,3 +49,23 @@ def metered(meter: Meter) -> Iterator[None]:
 def payer() -> Meter:
     """Who pays here."""
     return _METER.get()
+
+
+@dataclass(slots=True)
+class Payment:
+    """What an HTTP request is paid for: so many calls; whether it was answered is told by whoever sends it."""
+
+    units: int
+    answered: bool = False
+
+
+@contextmanager
+def payment(wanted: int) -> Iterator[Payment]:
+    """Have one HTTP request paid for, in which up to so many calls are made; 0 units: nothing may be sent."""
+    meter = payer()
+    paid = Payment(next((units for units in range(wanted) if not meter.take()), wanted))
+    try:
+        yield paid
+    finally:
+        for _ in range(paid.units):
+            meter.over(answered=paid.answered)

@@ -147,5 +147,8 @@ def _date_time(moment: Timed) -> dict[str, str]:
     return {**written, "timeZone": moment.zone} if moment.zone else written
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(value).encode()

@@ -24,9 +24,11 @@ CROSS JOIN LATERAL (
                    AND connection.state NOT IN ('calendar_lost', 'disconnecting') AS of_filling
         FROM calendar_sync.pending_push AS pending
         WHERE pending.tenant_id = connection.tenant_id
-          AND (pending.calendar_id = connection.calendar_id OR pending.calendar_id IN (
-              SELECT departure.calendar_id FROM calendar_sync.departure
-              WHERE departure.connection_id = connection.connection_id
+          -- As an array, so that each calendar is looked up in the index.
+          AND pending.calendar_id = ANY (ARRAY(
+              SELECT connection.calendar_id
+              UNION ALL
+              SELECT departure.calendar_id FROM calendar_sync.departure WHERE departure.connection_id = connection.connection_id
           ))
     ) AS mark
 ) AS marks

@@ -2,5 +2,6 @@
 -- Index: the unique key (token_hash), the primary key.
 UPDATE calendar_sync.calendar_feed AS feed
 SET last_fetched_at = calendar_sync.now()
-FROM (SELECT feed_id FROM calendar_sync.calendar_feed WHERE token_hash = %(token_hash)s FOR UPDATE SKIP LOCKED) AS seen
-WHERE feed.feed_id = seen.feed_id
+WHERE feed.feed_id = (
+    SELECT free.feed_id FROM calendar_sync.calendar_feed AS free WHERE free.token_hash = %(token_hash)s FOR UPDATE SKIP LOCKED
+)

@@ -1,7 +1,7 @@
 -- Purpose: put back lanes whose holder died: nobody settled them before the lease ended by the server's clock.
--- Index: lane_leased. In slices; a lane that somebody settles at this moment is left to him.
+-- Index: lane_leased. In slices; a lane that somebody settles at this moment is left to him. Rows that are held stay where they are.
 WITH expired AS (
-    SELECT tenant_id, calendar_id
+    SELECT ctid
     FROM calendar_sync.lane
     WHERE lease_token IS NOT NULL AND lease_expires_at <= calendar_sync.now()
     ORDER BY lease_expires_at
@@ -10,5 +10,4 @@ WITH expired AS (
 )
 UPDATE calendar_sync.lane
 SET lease_token = NULL, lease_expires_at = NULL
-FROM expired
-WHERE lane.tenant_id = expired.tenant_id AND lane.calendar_id = expired.calendar_id
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM expired))

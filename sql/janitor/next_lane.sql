@@ -9,6 +9,7 @@ WHERE (tenant_id, calendar_id) > (%(after_tenant_id)s, %(after_calendar_id)s)
       AND connection.calendar_id = lane.calendar_id
       AND connection.state = 'active'
       AND NOT connection.paused
+    OFFSET 0 -- looked up for each lane, and for no more lanes than it takes
   )
 ORDER BY tenant_id, calendar_id
 LIMIT 1

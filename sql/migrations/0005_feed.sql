@@ -133,5 +133,5 @@ REVOKE ALL ON FUNCTION calendar_sync.feed_selection(text, text, timestamptz), ca
     calendar_sync.feed_jobs(bytea, timestamptz) FROM PUBLIC;
 
 -- What a feed says as SEQUENCE: a small number that only grows, even for a job that was forgotten and comes back
--- (sql/relay/upsert_jobs.sql). Last, because nobody reads a job from here to the end of the transaction.
+-- (sql/relay/apply_rows.sql). Last, because nobody reads a job from here to the end of the transaction.
 ALTER TABLE calendar_sync.job ADD COLUMN revision integer NOT NULL DEFAULT 0;

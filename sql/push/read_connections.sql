@@ -19,5 +19,7 @@ FROM (
     FROM calendar_sync.departure
     WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s
 ) AS here
-JOIN calendar_sync.calendar_connection AS connection USING (connection_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM calendar_sync.calendar_connection WHERE calendar_connection.connection_id = here.connection_id LIMIT 1
+) AS connection
 ORDER BY connection.connection_id

@@ -13,7 +13,10 @@ WITH rest AS (
                CASE WHEN bool_and(coalesce(cooling_until > calendar_sync.now(), false)) THEN min(cooling_until) END
            ) AS ends_at
     FROM calendar_sync.calendar_writer AS writer
-    JOIN calendar_sync.calendar_connection USING (connection_id)
+    -- The limit has each looked up by its key.
+    CROSS JOIN LATERAL (
+        SELECT cooling_until FROM calendar_sync.calendar_connection WHERE calendar_connection.connection_id = writer.connection_id LIMIT 1
+    ) AS connection
     WHERE writer.tenant_id = %(tenant_id)s AND writer.calendar_id = %(calendar_id)s
 )
 UPDATE calendar_sync.lane

@@ -8,5 +8,5 @@ WITH retired AS (
 )
 UPDATE calendar_sync.pushed_event
 SET event_id = %(event_id)s, id_generation = %(id_generation)s, in_doubt = true, write_sent_by = calendar_sync.now() + make_interval(secs => %(calls_end_in_seconds)s),
-    etag = NULL, content_hash = NULL, users_fields = NULL, seen_by = NULL, html_link = NULL, pushed_at = NULL
+    etag = NULL, content_hash = NULL, users_fields = NULL, seen_by = NULL, pushed_at = NULL
 WHERE tenant_id = %(tenant_id)s AND calendar_id = %(calendar_id)s AND job_id = %(job_id)s

@@ -1,12 +1,12 @@
 -- Purpose: put back what was not pushed: to be tried again after a while, or parked with the reason (wait NULL). An attempt that was
--- not the row's fault is taken off again. Index: pending_push_pkey. Rows marked anew meanwhile keep their new due time. The jobs are named as a
--- list besides, and their rows looked for once: see count_attempts.
+-- the row's fault is counted. Index: pending_push_pkey. Rows marked anew meanwhile keep their new due time. The jobs are named as a
+-- list besides, and their rows looked for once: see settle_done.
 WITH undone AS MATERIALIZED (
-    SELECT pending.job_id, undone.wait_seconds, undone.problem, undone.uncharged
+    SELECT pending.job_id, undone.wait_seconds, undone.problem, undone.charged
     FROM calendar_sync.pending_push AS pending
     JOIN unnest(%(job_ids)s::text[], %(generations)s::bigint[], %(wait_seconds)s::float8[], %(problems)s::text[],
-                %(uncharged)s::integer[])
-        AS undone (job_id, generation, wait_seconds, problem, uncharged)
+                %(charged)s::boolean[])
+        AS undone (job_id, generation, wait_seconds, problem, charged)
         ON undone.job_id = pending.job_id AND undone.generation = pending.generation
     WHERE pending.tenant_id = %(tenant_id)s
       AND pending.calendar_id = %(calendar_id)s
@@ -16,8 +16,8 @@ WITH undone AS MATERIALIZED (
 UPDATE calendar_sync.pending_push
 SET due_at = calendar_sync.now() + make_interval(secs => undone.wait_seconds),
     problem = undone.problem,
-    attempts = greatest(0, pending_push.attempts - undone.uncharged),
-    last_tried_at = CASE WHEN undone.uncharged = 0 THEN calendar_sync.now() ELSE pending_push.last_tried_at END
+    attempts = pending_push.attempts + CASE WHEN undone.charged THEN 1 ELSE 0 END,
+    last_tried_at = CASE WHEN undone.charged THEN calendar_sync.now() ELSE pending_push.last_tried_at END
 FROM undone
 WHERE pending_push.tenant_id = %(tenant_id)s
   AND pending_push.calendar_id = %(calendar_id)s

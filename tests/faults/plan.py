@@ -86,10 +86,9 @@ class Moment(Enum):
 
 STEPS = (
     "relay/claim_outbox",
-    "relay/upsert_jobs",
-    "relay/mark_jobs",
+    "relay/apply_rows",
     "relay/delete_outbox",
-    "COMMIT after relay/delete_outbox",
+    "COMMIT after lane/schedule_lanes",
     "push/lease_lanes",
     "push/read_due_jobs",
     "push/store_intents",

@@ -17,9 +17,9 @@ from web.sandbox.specs import FaultKind
 JOBS = 6
 
 KILLS = (
-    ("relay/upsert_jobs", Moment.AFTER),
-    ("COMMIT after relay/delete_outbox", Moment.BEFORE),
-    ("COMMIT after relay/delete_outbox", Moment.AFTER),
+    ("relay/apply_rows", Moment.AFTER),
+    ("COMMIT after lane/schedule_lanes", Moment.BEFORE),
+    ("COMMIT after lane/schedule_lanes", Moment.AFTER),
     ("push/lease_lanes", Moment.AFTER),
     ("COMMIT after push/store_intents", Moment.AFTER),
     ("COMMIT after push/store_intents", Moment.PAST),  # Google is being called

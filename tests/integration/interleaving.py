@@ -11,6 +11,7 @@ from psycopg_pool import ConnectionPool
 
 from outbox.database import Connection
 from outbox.relay import Relay
+from outbox.rendering_cache import RenderingCache
 from outbox.statements import statement
 from tests.integration.conftest import World, eventually
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 BOUND = 20.0
 """Seconds within which whatever these tests wait for has come."""
+
+JOB_URL_TEMPLATE = "https://app.example.com/jobs/{job_id}"
 
 Pool = ConnectionPool[Connection]
 
@@ -50,6 +53,8 @@ class Paused(Generic[T]):
         class Pausing(psycopg.Connection[tuple[Any, ...]]):
             def execute(self, query: Any, *arguments: Any, **options: Any) -> psycopg.Cursor[tuple[Any, ...]]:
                 if query == paused._at:
+                    if self._pipeline is not None:  # what was queued before it is under way
+                        self.wait(self._pipeline._communicate_gen())
                     paused._reached.set()
                     assert paused._may_go_on.wait(BOUND), "nobody let it go on"
                 return super().execute(query, *arguments, **options)
@@ -62,7 +67,10 @@ class Paused(Generic[T]):
 
 def relay_batch(pool: Pool) -> int:
     """One batch of a relay without debounce; returns how many rows it took."""
-    return Relay(pool, debounce_seconds=0, max_wait_seconds=0).relay_batch().claimed
+    relay = Relay(
+        pool, debounce_seconds=0, max_wait_seconds=0, job_url_template=JOB_URL_TEMPLATE, renderings=RenderingCache()
+    )
+    return relay.relay_batch().claimed
 
 
 @contextmanager

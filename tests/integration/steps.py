@@ -1,7 +1,7 @@
 """What users, Google and time do in these tests, and what is on record afterwards."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,16 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 from outbox.access import Access
+from outbox.batching import BatchSizes
 from outbox.crypto import TokenCipher
+from outbox.google.batch import MOST_PARTS
 from outbox.google.calls import Call
-from outbox.google.client import GoogleCalendar
+from outbox.google.client import GoogleCalendar, Together
 from outbox.google.meaning import Answer
 from outbox.lane import LaneStore, Lease
 from outbox.push import LanePusher
 from outbox.pusher import LEASE_MARGIN_SECONDS, LEASE_SECONDS
+from outbox.rendering_cache import RenderingCache
 from outbox.runtime import oauth_client
 from tests.integration.conftest import Engine, World
 from web.api.paths import API
@@ -152,10 +155,19 @@ class InterruptedGoogle(GoogleCalendar):
             after()
         return answer
 
+    def call_together(self, calls: Sequence[Call], *, calendar_id: str, access_token: str, deadline: float) -> Together:
+        """The first alone, so that what happens elsewhere comes in between."""
+        if self._before is None and self._after is None:
+            return super().call_together(calls, calendar_id=calendar_id, access_token=access_token, deadline=deadline)
+        where = {"calendar_id": calendar_id, "access_token": access_token}
+        return Together([self.call(call, **where, deadline=deadline) for call in calls])
+
 
 @contextmanager
-def lane_pusher(world: World, engine: Engine, calendar: GoogleCalendar) -> Iterator[LanePusher]:
-    """A pusher of leased lanes that talks to Google through this client."""
+def lane_pusher(
+    world: World, engine: Engine, calendar: GoogleCalendar, *, together: int = MOST_PARTS
+) -> Iterator[LanePusher]:
+    """A pusher of leased lanes that talks to Google through this client, with up to so many calls together."""
     oauth = oauth_client(world.stage.settings, world.stop)
     yield LanePusher(
         LaneStore(engine.pool),
@@ -163,6 +175,8 @@ def lane_pusher(world: World, engine: Engine, calendar: GoogleCalendar) -> Itera
         calendar,
         engine.daemon.budget,
         job_url_template=world.stage.settings.job_url_template,
+        renderings=RenderingCache(),
+        sizes=BatchSizes(together),
         stop=world.stop,
     )
     oauth.close()

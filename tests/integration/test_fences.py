@@ -21,12 +21,12 @@ from outbox.database import Connection, open_pool
 from outbox.google.oauth import TokenAnswer, Tokens
 from outbox.lane import DueJob, Intent, LaneStore, Lease, LeaseLostError, Settlement, Standing, Undone
 from outbox.ledger import Draw, Page
-from outbox.relay import Relay
 from outbox.statements import statement
 from outbox.testpush import JOB_PREFIX
 from outbox.trouble import Broken, Resting, Trouble
 from outbox.user import User
 from tests.integration.conftest import job
+from tests.integration.interleaving import relay_batch
 from web.attempts import ATTEMPT_SECONDS, Attempts
 from web.limits import LIMITS, RateLimits
 from web.problem import Problem
@@ -115,8 +115,8 @@ def lease(owner: Owner) -> Lease:
     for number, key in enumerate(NEIGHBOURHOOD):
         owner.execute(
             "INSERT INTO calendar_sync.pushed_event (tenant_id, calendar_id, job_id, event_id, id_generation, in_doubt,"
-            " write_sent_by, etag, content_hash, users_fields, seen_by, html_link, pushed_at) VALUES"
-            " (%s, %s, %s, 'e-1', 1, true, calendar_sync.now(), 'old', 'old', 'old', 1, 'old', '2026-01-01')",
+            " write_sent_by, etag, content_hash, users_fields, seen_by, pushed_at) VALUES"
+            " (%s, %s, %s, 'e-1', 1, true, calendar_sync.now(), 'old', 'old', 'old', 1, '2026-01-01')",
             key,
         )
         owner.execute(
@@ -168,7 +168,7 @@ def test_a_definite_answer_is_recorded_whole_and_ends_the_doubt(pool: Pool, owne
     LaneStore(pool).settle(lease, Settlement(standing=[Standing("job_1", b"new", LIVE, 5)]))
     row = rows(owner, "pushed_event")[MINE]
     assert (row["in_doubt"], row["write_sent_by"], row["etag"], row["seen_by"]) == (False, None, '"9"', 5)
-    assert (row["html_link"], row["content_hash"]) == ("https://calendar.example/e-1", r"\x6e6577")
+    assert (row["unsettled_starts"], row["content_hash"]) == (0, r"\x6e6577")
     assert '"colorId": "5"' in row["users_fields"]
     assert row["pushed_at"] == "2026-12-01T12:00:00+00:00"
 
@@ -188,7 +188,7 @@ def test_a_doubt_of_an_earlier_push_outlives_one_that_asked_for_nothing(pool: Po
     assert touched(owner, lambda: store.settle(lease, Settlement(unasked=[due]))) == {"lane": {MY_LANE}}
 
 
-@pytest.mark.parametrize("case", [(60.0, None, True, 2), (60.0, None, False, 1), (None, "No.", True, 2)], ids=str)
+@pytest.mark.parametrize("case", [(60.0, None, True, 3), (60.0, None, False, 2), (None, "No.", True, 3)], ids=str)
 def test_what_was_not_pushed_is_put_back_or_parked(
     pool: Pool, owner: Owner, lease: Lease, case: tuple[float | None, str | None, bool, int]
 ) -> None:
@@ -225,15 +225,19 @@ def test_of_several_jobs_each_is_put_back_for_its_own_time(pool: Pool, owner: Ow
     undone = [Undone(one, 60.0, None, charged=False), Undone(two, None, "No.", charged=True)]
     store.settle(lease, Settlement(undone=undone))
     found = rows(owner, "pending_push")
-    assert (found[MINE]["problem"], found[MINE]["attempts"]) == (None, 1)
-    assert (found[*MY_LANE, "job_2"]["problem"], found[*MY_LANE, "job_2"]["attempts"]) == ("No.", 2)
+    assert (found[MINE]["problem"], found[MINE]["attempts"]) == (None, 2)
+    assert (found[*MY_LANE, "job_2"]["problem"], found[*MY_LANE, "job_2"]["attempts"]) == ("No.", 3)
 
 
-def test_attempts_that_were_nobodys_fault_are_never_owed(pool: Pool, owner: Owner, lease: Lease) -> None:
-    owner.execute("UPDATE calendar_sync.pending_push SET attempts = 0")
+def test_pushes_that_never_come_to_an_end_are_counted_until_one_does(pool: Pool, owner: Owner, lease: Lease) -> None:
     store = LaneStore(pool)
-    store.settle(lease, Settlement(undone=[Undone(due_on(store, lease), 60.0, None, charged=False)]))
-    assert rows(owner, "pending_push")[MINE]["attempts"] == 0
+    intent = Intent(due_on(store, lease), "e-1", 1, present=True)
+    for _ in range(3):
+        store.begin(lease, [intent])
+    due = due_on(store, lease)
+    assert due.unsettled_starts == 3
+    store.settle(lease, Settlement(undone=[Undone(due, 60.0, None, charged=True)]))
+    assert rows(owner, "pushed_event")[MINE]["unsettled_starts"] == 0
 
 
 @pytest.mark.parametrize("newer_by", [-1, 1])
@@ -262,10 +266,9 @@ def test_an_intent_is_about_its_own_job_on_its_own_calendar(pool: Pool, owner: O
     store = LaneStore(pool)
     owner.execute("UPDATE calendar_sync.pushed_event SET in_doubt = false, write_sent_by = NULL")
     intent = Intent(due_on(store, lease), "e-1", 1, present=True)
-    assert touched(owner, lambda: store.begin(lease, [intent])) == {"pushed_event": {MINE}, "pending_push": {MINE}}
-    assert rows(owner, "pending_push")[MINE]["attempts"] == 3
+    assert touched(owner, lambda: store.begin(lease, [intent])) == {"pushed_event": {MINE}}
     row = rows(owner, "pushed_event")[MINE]
-    assert row["in_doubt"]
+    assert (row["in_doubt"], row["unsettled_starts"]) == (True, 1)
     assert "2026-12-01T12:00:2" <= row["write_sent_by"] < "2026-12-01T12:00:31"
 
 
@@ -287,8 +290,8 @@ def test_a_new_id_begins_with_a_clean_record_in_doubt(
     row = rows(owner, "pushed_event")[MINE]
     assert (row["event_id"], row["id_generation"], row["in_doubt"]) == ("e-2", 2, True)
     assert row["write_sent_by"] > "2026-12-01T12:00:2"
-    columns = ("etag", "content_hash", "users_fields", "seen_by", "html_link", "pushed_at")
-    assert [row[column] for column in columns] == [None] * 6
+    columns = ("etag", "content_hash", "users_fields", "seen_by", "pushed_at")
+    assert [row[column] for column in columns] == [None] * 5
 
 
 def test_a_test_push_is_told_of_as_it_goes_and_no_other(pool: Pool, owner: Owner, lease: Lease) -> None:
@@ -343,7 +346,7 @@ def test_only_jobs_that_there_is_quota_for_go_on_record_and_only_under_the_lease
     intents = [Intent(job, "e-1", 1, present=True) for job in jobs]
     assert touched(owner, partial(store.begin, lease, intents, Purse(0))) == {}
     changed = touched(owner, partial(store.begin, lease, intents, Purse(1)))
-    assert changed == {"pushed_event": {MINE}, "pending_push": {MINE}}
+    assert changed == {"pushed_event": {MINE}}
     for lost in (replace(lease, token=UUID(int=7)), replace(lease, tenant_id="other")):
         purse = Purse(2)
         with pytest.raises(LeaseLostError):
@@ -756,7 +759,7 @@ def relayed(pool: Pool, owner: Owner, *changes: tuple[str, str, str, dict[str, A
             " VALUES (%s, %s, %s, %s, %s)",
             [row_id, tenant_id, job_id, event_type, Jsonb(payload or {})],
         )
-    Relay(pool, debounce_seconds=0.0, max_wait_seconds=0.0).relay_batch()
+    relay_batch(pool)
     return rows(owner, "job")
 
 

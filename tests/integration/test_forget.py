@@ -367,7 +367,7 @@ def test_a_batch_of_the_relay_is_waited_for_and_erased_with_the_rest(
     world: World, engine: Engine, grants: Grants
 ) -> None:
     world.commit("job_1", job("J-1"))
-    batch = Paused(world, "relay/upsert_jobs", relay_batch)
+    batch = Paused(world, "relay/apply_rows", relay_batch)
     with background(world, lambda: forget(engine.pool, grants, world.tenant)):
         assert batch.result() == 1
     assert naming(stored(world), world.tenant) == set()

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from outbox.access import Access
+from outbox.batching import BatchSizes
 from outbox.budget import Budget
 from outbox.google.client import GoogleCalendar
 from outbox.google.oauth import RevokeAnswer
@@ -15,6 +16,7 @@ from outbox.grants import Grants, Revocation
 from outbox.lane import LaneStore, Lease
 from outbox.leaving import Leaving
 from outbox.push import LanePusher
+from outbox.rendering_cache import RenderingCache
 from outbox.runtime import oauth_client
 from outbox.user import User
 from tests.integration.conftest import Engine, World, eventually, job
@@ -83,6 +85,8 @@ def push_up_to_its_intents(world: World, lease: Lease) -> Paused[Any]:
             calendar,
             Budget(pool, user_per_minute=600, project_per_minute=10_000),
             job_url_template=world.stage.settings.job_url_template,
+            renderings=RenderingCache(),
+            sizes=BatchSizes(),
             stop=world.stop,
         )
         return lanes.push(lease)

@@ -30,7 +30,7 @@ def engine(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 def push_once(world: World, engine: Engine) -> None:
     """One push of the one lane that is due first."""
     calendar = GoogleCalendar(world.stage.settings.google_calendar_url, stop=world.stop, user_agent="test")
-    with lane_pusher(world, engine, calendar) as pusher:
+    with lane_pusher(world, engine, calendar, together=JOBS_A_PUSH) as pusher:
         [lease] = LaneStore(engine.pool).lease(
             limit=1,
             troubled_limit=1,

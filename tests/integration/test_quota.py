@@ -323,7 +323,7 @@ def test_lanes_are_leased_in_that_order_however_many_there_are(world: World, eng
         100,
     )
     world.execute("ANALYZE calendar_sync.lane")
-    parameters = {"limit": 60, "troubled_limit": 4, "live_only": False, "lease_seconds": 30.0}
+    parameters = {"limit": 60, "troubled_limit": 4, "live_only": False, "since": "-infinity", "lease_seconds": 30.0}
     with psycopg.connect(world.database_url, autocommit=True) as admin:
         explain = b"EXPLAIN " + statement("push/lease_lanes").as_bytes()
         plan = "\n".join(line for (line,) in admin.execute(explain, parameters))

@@ -122,7 +122,7 @@ def choosing(world: World) -> tuple[str, Any]:
     return email, choose
 
 
-@pytest.mark.parametrize("at", ["relay/upsert_jobs", "relay/mark_jobs", "lane/lock_lanes", "relay/delete_outbox"])
+@pytest.mark.parametrize("at", ["relay/apply_rows", "relay/delete_outbox", "lane/lock_lanes", "lane/schedule_lanes"])
 def test_a_calendar_chosen_while_a_relay_is_under_way_gets_the_relays_jobs(world: World, at: str) -> None:
     calendar, choose = choosing(world)
     world.commit("job_1", job("J-1"))
@@ -230,7 +230,7 @@ def test_a_replayed_row_counts_only_if_nothing_newer_was_applied(world: World, n
 def test_a_relay_that_is_overtaken_on_the_same_job_changes_nothing(world: World) -> None:
     calendar = world.connect("u_ana")
     world.commit("job_1", job("J-1"))
-    slow = Paused(world, "relay/upsert_jobs", relay_batch)
+    slow = Paused(world, "relay/apply_rows", relay_batch)
     newest = world.commit("job_1", job("J-2"))
     with world.engine() as engine:
         assert engine.relay.relay_batch().claimed == 1
@@ -243,7 +243,7 @@ def test_a_relay_that_is_overtaken_on_the_same_job_changes_nothing(world: World)
 def test_a_relay_waits_for_another_one_that_is_writing_the_same_job(world: World) -> None:
     calendar = world.connect("u_ana")
     world.commit("job_1", job("J-1"))
-    slow = Paused(world, "relay/mark_jobs", relay_batch)
+    slow = Paused(world, "relay/delete_outbox", relay_batch)
     newest = world.commit("job_1", job("J-2"))
     with world.engine() as engine:
         with background(world, engine.relay.relay_batch) as relayed:
@@ -258,7 +258,7 @@ def test_two_relays_take_different_rows(world: World) -> None:
     calendar = world.connect("u_ana")
     for number in range(3):
         world.commit(f"job_{number}", job(f"J-{number}"))
-    slow = Paused(world, "relay/upsert_jobs", relay_batch)
+    slow = Paused(world, "relay/apply_rows", relay_batch)
     for number in range(3, 5):
         world.commit(f"job_{number}", job(f"J-{number}"))
     with world.engine() as engine:

@@ -308,7 +308,7 @@ def test_the_web_app_reads_no_payload_and_no_event(owner: Connection) -> None:
     web.execute("SELECT tenant_id, job_id, cancelled, ends_at FROM calendar_sync.job")
     refused(web, "SELECT payload FROM calendar_sync.job")
     refused(web, "SELECT * FROM calendar_sync.feed_selection('acme', NULL, now())")
-    for column in ("event_id", "etag", "users_fields", "html_link"):
+    for column in ("event_id", "etag", "users_fields"):
         refused(web, f"SELECT {column} FROM calendar_sync.pushed_event")
     for table in ("job", "outbox", "rejected_event", "pushed_event", "retired_event"):
         refused(web, f"SELECT * FROM calendar_sync.{table}")

@@ -268,8 +268,8 @@ def open_backstage(world: World) -> Iterator[Backstage]:
     """Two daemons over the world's database."""
     read = LaneStore.read
 
-    def read_then(store: LaneStore, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
-        found = read(store, lease, limit=limit)
+    def read_then(store: LaneStore, lease: Lease, **what: Any) -> tuple[list[DueJob], list[LaneConnection]]:
+        found = read(store, lease, **what)
         if backstage.after_reading:
             backstage.after_reading.pop()()
         return found

@@ -1,12 +1,12 @@
 """Google as a daemon under test meets it: every answer that the sandbox can give, and those only time can make."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from outbox.google.calls import Call, Delete, Probe, Read, Update
-from outbox.google.client import GoogleCalendar
+from outbox.google.client import GoogleCalendar, Together
 from outbox.google.meaning import Answer, Meaning
 from tests.integration.conftest import World
 
@@ -153,6 +153,16 @@ class FatefulGoogle(GoogleCalendar):
             return send()
         finally:
             self._surroundings.world.heal()
+
+    def call_together(self, calls: Sequence[Call], *, calendar_id: str, access_token: str, deadline: float) -> Together:
+        """As the client's; what fate has in store meets one call after the other, in an order that nobody promised."""
+        if not self._fates:
+            return super().call_together(calls, calendar_id=calendar_id, access_token=access_token, deadline=deadline)
+        answers = [
+            self.call(call, calendar_id=calendar_id, access_token=access_token, deadline=deadline)
+            for call in reversed(calls)
+        ]
+        return Together(answers[::-1])
 
     def deliver(self, late: Late, deadline: float) -> None:
         """A request that was given up arrives; nobody reads the answer."""

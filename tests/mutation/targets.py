@@ -80,7 +80,7 @@ FENCE = (
         Target(f"sql/connection/{name}.sql", (FENCES, *GRANT))
         for name in ("break_connection", "store_access_token", "cool_connection", "store_grant")
     ),
-    Target("sql/relay/upsert_jobs.sql", (FENCES, _real("relay", "races"), _real("push", "wishes"))),
+    Target("sql/relay/apply_rows.sql", (FENCES, _real("relay", "races"), _real("push", "wishes"))),
 )
 
 ISOLATE = (

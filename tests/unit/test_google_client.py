@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from outbox.google.calls import Call, Delete, Insert, Read, Update
-from outbox.google.client import MAX_TRIES, MAX_WAIT, GoogleCalendar
+from outbox.google.client import MAX_TRIES, MAX_WAIT, GoogleCalendar, Together
 from outbox.google.meaning import Answer, Meaning
+from outbox.google.metering import metered
+from outbox.google.request import request_for
 
 TOKEN = "ya29.SECRET-token"
 BODY = {"summary": "J-1 · Dallas → Memphis", "start": {"date": "2026-12-01"}, "end": {"date": "2026-12-02"}}
@@ -122,6 +124,21 @@ def clock() -> Clock:
 @pytest.fixture
 def stop() -> threading.Event:
     return threading.Event()
+
+
+class Purse:
+    """So many units; remembers which requests were answered."""
+
+    def __init__(self, units: int) -> None:
+        self._units = units
+        self.over_answered: list[bool] = []
+
+    def take(self) -> bool:
+        self._units -= 1
+        return self._units >= 0
+
+    def over(self, *, answered: bool) -> None:
+        self.over_answered.append(answered)
 
 
 @pytest.fixture
@@ -355,8 +372,129 @@ def test_the_token_is_in_no_answer_and_no_log(google: Google, call: Make, caplog
     ("field", "parameter"), [("attachments", "supportsAttachments=true"), ("eventLabelId", "eventLabelVersion=1")]
 )
 def test_an_update_says_that_it_understands_the_users_fields_it_carries(field: str, parameter: str) -> None:
-    calendar = GoogleCalendar("https://calendar.test", stop=threading.Event(), user_agent="test")
     body = {"summary": "J-1", field: ["as it was"]}
-    assert parameter in calendar._url(Update("e1", body, '"1"'), "cal")
-    assert parameter not in calendar._url(Update("e1", {"summary": "J-1"}, '"1"'), "cal")
-    calendar.close()
+    assert parameter in request_for(Update("e1", body, '"1"'), "cal", base_path="/calendar/v3").target
+    assert parameter not in request_for(Update("e1", {"summary": "J-1"}, '"1"'), "cal", base_path="/calendar/v3").target
+
+
+def batch(*parts: tuple[int, bytes]) -> Told:
+    """A batch's answer: its parts' numbers and what was answered to each."""
+    pieces = [
+        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n".encode() + text + b"\r\n"
+        for number, text in parts
+    ]
+    return Told(200, b"".join(pieces) + b"--b--", (("Content-Type", "multipart/mixed; boundary=b"),))
+
+
+def told(part: Told) -> bytes:
+    return f"HTTP/1.1 {part.status} Whatever\r\nContent-Type: application/json\r\n\r\n".encode() + part.body
+
+
+INSERT, UPDATE, DELETE = Insert("e1", BODY), Update("e2", BODY, '"2"'), Delete("e3", '"3"')
+DELETED = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+@pytest.fixture
+def together(client: GoogleCalendar, clock: Clock) -> Callable[..., Together]:
+    def make(*calls: Call, seconds: float = 60.0) -> Together:
+        return client.call_together(
+            calls, calendar_id="ana@example.com", access_token=TOKEN, deadline=clock.now + seconds
+        )
+
+    return make
+
+
+def test_calls_made_together_are_one_request_with_one_token(google: Google, together: Callable[..., Together]) -> None:
+    google.answers = [batch((2, DELETED), (0, told(event(id="e1"))), (1, told(event(id="e2", etag='"4"'))))]
+    made = together(INSERT, UPDATE, DELETE)
+    assert [answer.meaning for answer in made.answers] == [Meaning.DONE] * 3
+    assert [answer.resource and answer.resource["id"] for answer in made.answers] == ["e1", "e2", None]
+    assert [answer.requests for answer in made.answers] == [1, 1, 1]
+    assert not made.crowded
+    assert not made.refused
+    [seen] = google.seen
+    assert (seen.method, seen.path) == ("POST", "/batch/calendar/v3")
+    assert seen.headers["authorization"] == f"Bearer {TOKEN}"
+    assert TOKEN.encode() not in seen.body
+    assert b"PUT /calendar/v3/calendars/ana%40example.com/events/e2?sendUpdates=none" in seen.body
+
+
+def test_of_calls_made_together_only_those_are_repeated_that_are_worth_it(
+    google: Google, together: Callable[..., Together]
+) -> None:
+    google.answers = [
+        batch((0, told(event(id="e1"))), (1, told(refusal(403, "rateLimitExceeded", "usageLimits"))), (2, DELETED)),
+        batch((0, told(event(id="e2")))),
+    ]
+    made = together(INSERT, UPDATE, DELETE)
+    assert [answer.meaning for answer in made.answers] == [Meaning.DONE] * 3
+    assert [answer.requests for answer in made.answers] == [1, 2, 1]
+    assert made.crowded
+    assert (b"/events/e2" in google.seen[1].body, b"/events/e3" in google.seen[1].body) == (True, False)
+
+
+def test_a_part_without_an_answer_is_in_doubt_and_said_so_after_its_repeat(
+    google: Google, together: Callable[..., Together]
+) -> None:
+    google.answers = [batch((0, told(event(id="e1")))), batch((0, told(refusal(412, "conditionNotMet"))))]
+    first, second = together(INSERT, UPDATE).answers
+    assert (first.meaning, first.earlier_unknown) == (Meaning.DONE, False)
+    assert (second.meaning, second.earlier_unknown) == (Meaning.CHANGED, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning", "refused"),
+    [
+        (refusal(400, "badRequest"), Meaning.NOT_SENT, True),
+        (refusal(404, "notFound"), Meaning.NOT_SENT, True),
+        (Told(404, b"<html>"), Meaning.UNAVAILABLE, True),
+        (Told(200, b"<html>"), Meaning.NO_ANSWER, False),
+        (Told(503, b""), Meaning.UNAVAILABLE, False),
+        (Told(302, b""), Meaning.UNAVAILABLE, False),
+        (Told(CUT), Meaning.NO_ANSWER, False),
+    ],
+)
+def test_no_job_is_judged_by_what_becomes_of_the_whole_batch(
+    google: Google, together: Callable[..., Together], answer: Told, meaning: Meaning, refused: bool
+) -> None:
+    google.answers = [answer] * MAX_TRIES
+    made = together(INSERT, UPDATE)
+    assert [one.meaning for one in made.answers] == [meaning] * 2
+    assert made.refused is refused
+    assert len(google.seen) == MAX_TRIES
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [
+        (refusal(401, "authError"), Meaning.UNAUTHORIZED),
+        (refusal(403, "insufficientPermissions"), Meaning.SCOPE_MISSING),
+        (refusal(403, "quotaExceeded", "usageLimits"), Meaning.USAGE_LIMITED),
+    ],
+)
+def test_what_is_wrong_with_whoever_asks_is_wrong_for_each_call(
+    google: Google, together: Callable[..., Together], answer: Told, meaning: Meaning
+) -> None:
+    google.answers = [answer]
+    made = together(INSERT, UPDATE)
+    assert [one.meaning for one in made.answers] == [meaning] * 2
+    assert not made.refused
+
+
+def test_calls_for_which_there_is_no_quota_are_not_sent_with_the_others(
+    google: Google, together: Callable[..., Together]
+) -> None:
+    paid = Purse(2)
+    google.answers = [batch((0, told(event(id="e1"))), (1, told(event(id="e2"))))]
+    with metered(paid):
+        made = together(INSERT, UPDATE, DELETE)
+    assert [answer.meaning for answer in made.answers] == [Meaning.DONE, Meaning.DONE, Meaning.OUT_OF_BUDGET]
+    assert b"/events/e3" not in google.seen[0].body
+    assert paid.over_answered == [True, True]
+
+
+def test_nothing_is_sent_together_without_quota_or_time(google: Google, together: Callable[..., Together]) -> None:
+    with metered(Purse(0)):
+        assert [answer.meaning for answer in together(INSERT, UPDATE).answers] == [Meaning.OUT_OF_BUDGET] * 2
+    assert [answer.meaning for answer in together(INSERT, UPDATE, seconds=0.0).answers] == [Meaning.NOT_SENT] * 2
+    assert google.seen == []

@@ -13,7 +13,9 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
+from outbox.batching import BatchSizes
 from outbox.google.calls import Call, Delete, Insert, Read, Update
+from outbox.google.client import Together
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.metering import FREE, Meter
 from outbox.google.resource import content_hash, event_id
@@ -31,6 +33,8 @@ from outbox.lane import (
 from outbox.plan import LATE_ARRIVAL_SECONDS, Wish
 from outbox.push import MOST_BACKLOG_JOBS, LanePusher
 from outbox.quota import Priority
+from outbox.rendering import rendering_of
+from outbox.rendering_cache import RenderingCache
 from outbox.testpush import JOB_PREFIX
 from outbox.trouble import OPERATOR_REST_SECONDS, Broken, Resting, Trouble
 from outbox.wish import wish_for
@@ -62,7 +66,7 @@ def due(job_id: str = "job_1", **changes: Any) -> DueJob:
         "generation": 7,
         "attempts": 0,
         "priority": int(Priority.LIVE),
-        "job_exists": True,
+        "version": 1,
         "cancelled": False,
         "payload": json.dumps(PAYLOAD),
         "event_id": None,
@@ -74,6 +78,7 @@ def due(job_id: str = "job_1", **changes: Any) -> DueJob:
         "seen_by": None,
         "ever_confirmed": False,
         "seconds_since_write": None,
+        "unsettled_starts": 0,
         "retired_event_ids": [],
     }
     return DueJob(job_id, **(new | changes))
@@ -106,13 +111,18 @@ def connection(number: int = 1, **changes: Any) -> LaneConnection:
     return LaneConnection(**(able | changes))
 
 
-TEST = due(f"{JOB_PREFIX}1", job_exists=False, cancelled=None, payload=None)
+TEST = due(f"{JOB_PREFIX}1", version=None, cancelled=None, payload=None)
 
 
 def body_of(job: DueJob) -> Any:
     """What should stand in the calendar for a job that everybody wants."""
     wish = wish_for(
-        job.job_id, job.payload, **LANE, cancelled=False, known=None, wishers=[connection()], job_url_template=URL
+        job.job_id,
+        rendering_of(job.job_id, job.payload or "", job_url_template=URL),
+        **LANE,
+        cancelled=False,
+        known=None,
+        wishers=[connection()],
     )
     assert wish.body is not None
     return wish.body
@@ -134,6 +144,8 @@ class Google:
     def __init__(self, *answers: Answer | Exception | Callable[[], Answer]) -> None:
         self.answers = list(answers)
         self.calls: list[Call] = []
+        self.batches: list[int] = []
+        self.crowded: list[bool] = []
         self.tokens: list[str] = []
         self.calendars: set[str] = set()
 
@@ -146,6 +158,13 @@ class Google:
         if isinstance(following, Exception):
             raise following
         return following if isinstance(following, Answer) else following()
+
+    def call_together(self, calls: Sequence[Call], *, calendar_id: str, access_token: str, deadline: float) -> Together:
+        assert deadline <= time.monotonic() + 20.0
+        self.batches.append(len(calls))
+        where = {"calendar_id": calendar_id, "access_token": access_token}
+        answers = [self.call(call, **where, deadline=time.monotonic()) for call in calls]
+        return Together(answers, crowded=bool(self.crowded and self.crowded.pop(0)))
 
 
 class Tokens:
@@ -179,9 +198,12 @@ class Store:
         self.test: TakenTestPush | Exception | None = None
         self.steps: list[str | None] = []
 
-    def read(self, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
+    def read(
+        self, lease: Lease, *, limit: int, without: Sequence[int] = ()
+    ) -> tuple[list[DueJob], list[LaneConnection]]:
         assert lease.key == LANE
-        return self._jobs[:limit], self._connections
+        jobs = [replace(job, payload=None) if job.version in without else job for job in self._jobs[:limit]]
+        return jobs, self._connections
 
     def begin(self, lease: Lease, intents: Sequence[Intent], drawing: object = FREE) -> int:
         assert (lease.key, drawing) == (LANE, FREE)
@@ -243,6 +265,8 @@ class Push:
         self.poor: list[bool] = []
         self.wait = 0.0
         self.progressed = 0
+        self.together = 1
+        self.renderings = RenderingCache()
 
     def ration(self, lease: Lease, priority: Priority) -> Ration:
         assert lease is self.lease
@@ -253,7 +277,13 @@ class Push:
 
     def __call__(self) -> Settlement:
         parts: list[Any] = [self.store, self.tokens, self.google, self]
-        self.pusher = LanePusher(*parts, job_url_template=URL, stop=self.stop)
+        self.pusher = LanePusher(
+            *parts,
+            job_url_template=URL,
+            renderings=self.renderings,
+            sizes=BatchSizes(self.together),
+            stop=self.stop,
+        )
         self.outcomes = dict(self.pusher.push(self.lease, self._progress))
         [settlement] = self.store.settled
         assert all(ration.closed for ration in self.rations)
@@ -296,7 +326,7 @@ def test_an_event_that_nobody_wants_any_more_is_removed() -> None:
 
 
 def test_a_mark_of_a_job_that_is_forgotten_is_answered_by_leaving_its_event_alone() -> None:
-    job = standing(job_exists=False, cancelled=None, payload=None)
+    job = standing(version=None, cancelled=None, payload=None)
     push = Push(job, google=Google())
     assert push() == Settlement(done=[job])
 
@@ -743,3 +773,152 @@ def test_quota_that_ends_after_a_write_leaves_the_job_in_doubt() -> None:
     settlement = push()
     assert settlement == Settlement(undone=[Undone(job, 0.0, None, charged=False)])
     assert isinstance(push.google.calls[1], Update)
+
+
+# Several jobs in one request
+
+
+def together(*jobs: DueJob, google: Google, **more: Any) -> Push:
+    push = Push(*jobs, google=google, **more)
+    push.together = 50
+    return push
+
+
+def test_what_is_due_together_goes_together() -> None:
+    jobs = [due(f"job_{number}") for number in range(1, 4)]
+    push = together(*jobs, google=Google(DONE, DONE, DONE))
+    settlement = push()
+    assert (push.google.batches, kinds(push.google)) == ([3], ["Insert"] * 3)
+    assert settlement.done == jobs
+    assert (push.outcomes, push.progressed) == ({"Stands": 3}, 1)
+
+
+def test_a_single_change_goes_as_a_plain_request() -> None:
+    push = together(due(), google=Google(DONE))
+    push()
+    assert (push.google.batches, kinds(push.google)) == ([], ["Insert"])
+
+
+def test_conversations_go_on_together_in_rounds_and_the_last_one_by_itself() -> None:
+    changed = answer(Meaning.CHANGED)
+    # Of three updates two are refused: they are read together and written again; one of them is refused once more.
+    google = Google(DONE, changed, changed, DONE, DONE, DONE, changed, DONE, DONE)
+    push = together(*[standing(f"job_{number}") for number in range(1, 4)], google=google)
+    push()
+    assert google.batches == [3, 2, 2]
+    assert kinds(google) == ["Update"] * 3 + ["Read"] * 2 + ["Update"] * 2 + ["Read", "Update"]
+    assert push.outcomes == {"Stands": 3}
+
+
+def test_what_becomes_of_one_job_is_no_other_ones_affair() -> None:
+    refused, silent, gone = (due(f"job_{number}") for number in (1, 2, 3))
+    google = Google(answer(Meaning.INVALID, message="No"), SILENCE, DONE)
+    settlement = together(refused, silent, gone, google=google)()
+    assert settlement.done == [gone]
+    assert [(row.due, row.problem is None, row.charged) for row in settlement.undone] == [
+        (refused, False, True),
+        (silent, True, True),
+    ]
+
+
+def test_a_calendar_is_asked_once_what_it_says_of_itself_however_many_want_to_know() -> None:
+    missing = answer(Meaning.NOT_FOUND)
+    jobs = [standing(f"job_{number}", cancelled=True) for number in range(1, 4)]
+    google = Google(missing, missing, missing, answer(Meaning.DONE, {"accessRole": "owner"}))
+    push = together(*jobs, google=google)
+    settlement = push()
+    assert kinds(google) == ["Delete"] * 3 + ["Probe"]
+    assert settlement.done == jobs
+
+
+def test_whoever_is_refused_in_a_batch_is_followed_by_the_next_who_begins_anew() -> None:
+    jobs = [due(f"job_{number}") for number in range(1, 4)]
+    google = Google(DONE, answer(Meaning.RATE_LIMITED), answer(Meaning.CONFLICT), DONE)
+    push = together(*jobs, google=google, connections=[connection(1), connection(2)])
+    settlement = push()
+    assert google.tokens == ["token-1"] * 3 + ["token-2"]
+    assert [standing.seen_by for standing in settlement.standing] == [1, 2]
+    assert [row.due.job_id for row in settlement.undone] == ["job_3"]
+    assert [number for number, _, _ in push.tokens.recorded] == [1]
+
+
+def test_a_refused_token_is_renewed_for_the_calls_that_it_was_refused_for() -> None:
+    jobs = [due(f"job_{number}") for number in range(1, 4)]
+    unauthorized = answer(Meaning.UNAUTHORIZED)
+    google = Google(DONE, unauthorized, unauthorized, DONE, DONE)
+    push = together(*jobs, google=google)
+    settlement = push()
+    assert google.batches == [3, 2]
+    assert settlement.done == jobs
+
+
+def test_a_new_id_is_taken_amid_the_others() -> None:
+    jobs = [due("job_1"), due("job_2")]
+    google = Google(answer(Meaning.GONE), DONE, DONE)
+    push = together(*jobs, google=google)
+    settlement = push()
+    assert [taken["event_id"] for taken in push.store.next_ids] == [ID_2]
+    assert [type(call).__name__ for call in google.calls] == ["Insert"] * 3
+    assert [call.event_id for call in google.calls if isinstance(call, Insert)][2] == ID_2
+    assert settlement.done == jobs
+
+
+def test_a_job_with_an_event_under_a_former_id_goes_by_itself() -> None:
+    jobs = [due("job_1"), due("job_2", retired_event_ids=["old"]), due("job_3"), due("job_4")]
+    google = Google(DONE, answer(Meaning.NOT_FOUND), answer(Meaning.DONE, {"accessRole": "owner"}), DONE, DONE, DONE)
+    push = together(*jobs, google=google)
+    settlement = push()
+    assert google.batches == [2]
+    assert settlement.gone_retired_ids == ["old"]
+    assert push.outcomes == {"Stands": 4}
+
+
+def test_calls_go_fewer_at_once_after_they_were_too_many() -> None:
+    jobs = [due(f"job_{number}") for number in range(1, 8)]
+    google = Google(*[DONE] * 7)
+    google.crowded = [True]
+    push = together(*jobs, google=google)
+    push.together = 4
+    push()
+    assert google.batches == [4, 2]
+    assert push.outcomes == {"Stands": 7}
+
+
+def test_a_batch_that_cannot_be_made_is_tried_job_by_job_the_next_time() -> None:
+    jobs = [due("job_1"), due("job_2")]
+    google = Google(RuntimeError("a fault of ours"))
+    push = together(*jobs, google=google)
+    settlement = push()
+    assert [row.due for row in settlement.undone] == jobs
+    google.answers, push.store.settled = [DONE, DONE], []
+    push.pusher.push(push.lease)
+    assert google.batches == [2]
+
+
+def test_a_write_sent_with_others_leaves_its_job_in_doubt_if_nobody_could_go_on() -> None:
+    jobs = [due("job_1"), due("job_2")]
+    google = Google(answer(Meaning.RATE_LIMITED), OUT_OF_BUDGET)
+    settlement = together(*jobs, google=google)()
+    assert settlement.unasked == [jobs[1]]
+    assert [row.due for row in settlement.undone] == jobs
+
+
+# What a job looks like
+
+
+def test_what_the_relay_has_rendered_is_pushed_without_reading_it_again() -> None:
+    job = due(version=7)
+    rendering = rendering_of("job_1", json.dumps({**PAYLOAD, "job_number": "J-rendered"}), job_url_template=URL)
+    push = Push(job, google=Google(DONE))
+    push.renderings.remember({("acme", 7): rendering, ("other", 8): rendering})
+    settlement = push()
+    [call] = push.google.calls
+    assert isinstance(call, Insert)
+    assert str(call.body["summary"]).startswith("J-rendered")
+    assert settlement.done == [replace(job, payload=None)]
+
+
+def test_a_cancelled_job_is_not_even_read() -> None:
+    job = standing(cancelled=True, payload="{}")
+    push = Push(job, google=Google(answer(Meaning.DONE)))
+    assert push().done == [job]

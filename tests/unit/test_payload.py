@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -122,6 +122,17 @@ def test_a_bound_is_a_date_or_a_time_with_an_offset(text: str, read: object) -> 
     assert start_of(text) == read
 
 
+@given(
+    st.dates(date(1980, 1, 1), date(2199, 12, 31)),
+    st.times(),
+    st.sampled_from(["Z", "+00:00", "-06:00", "+05:45", "+14:00", "-23:59"]),
+)
+def test_a_time_is_the_same_in_the_usual_spelling_and_in_a_rare_one(day: date, clock: time, offset: str) -> None:
+    local = f"{day}T{clock:%H:%M:%S}"
+    assert start_of(f"{local}{offset}") == datetime.fromisoformat(f"{local}{offset}")
+    assert start_of(f"{local}.999{offset}".lower()) == start_of(f"{local}{offset}")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -214,6 +225,11 @@ def test_a_bound_that_cannot_be_read_is_refused_with_the_way_out(text: str, reas
             changed("assigned_user_ids", ["u_ana", 3]),
             "assigned_user_ids[1]: must be a string, got a number",
             id="a user id of 3",
+        ),
+        pytest.param(
+            changed("assigned_user_ids", ["u_ana", None]),
+            "assigned_user_ids[1]: must not be null; leave it out",
+            id="a user id that is null",
         ),
         pytest.param(
             changed("legs.0.summary", "half \ud83d"),

@@ -1,7 +1,6 @@
 """What call follows what, against tables of answers and against a model of Google that loses and delays requests."""
 
 import ast
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
-from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
+from outbox.google.request import request_for
 from outbox.google.resource import content_hash, event_id, for_insert
 from outbox.plan import (
     LATE_ARRIVAL_SECONDS,
@@ -692,10 +691,9 @@ def test_whatever_is_lost_or_late_the_last_wish_stands_once(data: st.DataObject,
 
 
 def test_no_call_asks_for_a_list_of_events() -> None:
-    calendar = GoogleCalendar("https://calendar.example", stop=threading.Event(), user_agent="test")
     answers_a_list = []
     for call in (INSERT, READ, UPDATE, DELETE, Probe()):
-        url = urlsplit(calendar._url(call, "c"))
+        url = urlsplit(request_for(call, "c", base_path="/calendar/v3").target)
         if not isinstance(call, Insert) and not url.path.endswith("/calendars/c/events/e1"):
             answers_a_list.append((type(call), parse_qs(url.query)["fields"]))
     # What comes back of it is our role in the calendar, and no event.

@@ -2,13 +2,16 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.relay import OutboxRow, read_rows
+from outbox import relay
+from outbox.relay import OutboxRow
+from outbox.rendering import Rendering
 
 WINDOW = {"start": "2027-03-01T08:00:00-06:00", "end": "2027-03-01T10:00:00-06:00"}
 LEG = {"summary": "Dallas → Memphis", "dispatch_window": WINDOW, "delivery_window": WINDOW}
@@ -20,6 +23,9 @@ def row(
     number: int, payload: object = JOB, *, job: str = "j1", tenant: str = "acme", event: str = "updated"
 ) -> OutboxRow:
     return OutboxRow(number, tenant, job, f"job.{event}", json.dumps(payload))
+
+
+read_rows = partial(relay.read_rows, job_url_template="https://app.example.com/jobs/{job_id}")
 
 
 def newest(*rows: OutboxRow) -> list[int]:
@@ -62,7 +68,7 @@ def test_each_illegal_row_is_named_even_if_a_legal_one_follows() -> None:
 @pytest.mark.parametrize("payload", [{}, [], None, "text", 5, {"legs": "none"}], ids=json.dumps)
 def test_a_cancellation_is_legal_whatever_its_payload(payload: object) -> None:
     states, refused = read_rows([row(1), row(2, payload, event="cancelled")])
-    assert [(state.row_id, state.cancelled, state.ends_at) for state in states] == [(2, True, None)]
+    assert [(state.row_id, state.cancelled, state.rendering) for state in states] == [(2, True, None)]
     assert refused == {}
 
 
@@ -78,12 +84,12 @@ def test_a_payload_above_the_limit_is_refused_as_such() -> None:
 
 def test_a_state_ends_with_its_event() -> None:
     states, _ = read_rows([row(1)])
-    assert [(state.cancelled, state.ends_at) for state in states] == [(False, ENDS_AT)]
+    assert [(state.cancelled, state.rendering and state.rendering.ends_at) for state in states] == [(False, ENDS_AT)]
 
 
 def test_an_unscheduled_job_has_no_end() -> None:
     states, _ = read_rows([row(1, {**JOB, "legs": []})])
-    assert [(state.cancelled, state.ends_at) for state in states] == [(False, None)]
+    assert [state.rendering for state in states] == [Rendering((), None, None)]
 
 
 @st.composite

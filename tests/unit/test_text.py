@@ -1,6 +1,8 @@
 """What counts as something to see, and where a text may be cut."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outbox.text import clean_line, clean_lines, clip, is_visible
 
@@ -47,6 +49,11 @@ EMBEDDINGS, ISOLATES = range(0x202A, 0x202F), range(0x2066, 0x206A)
 @pytest.mark.parametrize("code", [*EMBEDDINGS, *ISOLATES, 0x00, 0x08, 0x7F, 0x9F], ids=hex)
 def test_what_would_turn_round_or_hide_the_rest_is_taken_out(code: int) -> None:
     assert clean_line(f"a{chr(code)}b") == clean_lines(f"a{chr(code)}b") == "ab"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \t\n\u2028\u202e\u00a0")))
+def test_a_control_character_is_as_if_it_had_never_been_there(text: str) -> None:
+    assert (clean_line(f"{text}\0"), clean_lines(f"{text}\0")) == (clean_line(text), clean_lines(text))
 
 
 @pytest.mark.parametrize("code", [0x2030, 0x2065, 0x206A, 0x200E, 0xA1], ids=hex)

@@ -7,10 +7,11 @@ import pytest
 
 from outbox.google.resource import event_id
 from outbox.lane import LaneConnection
-from outbox.payload import InvalidPayload
 from outbox.plan import Known, Wish
+from outbox.rendering import rendering_of
 from outbox.wish import wish_for
 
+URL = "https://app.example.com/jobs/{job_id}"
 LEG = {
     "summary": "Dallas → Memphis",
     "dispatch_window": {"start": "2027-03-01T08:00:00-06:00", "end": None},
@@ -54,9 +55,9 @@ def wish(*people: LaneConnection, job: dict[str, Any] | None = JOB, **changes: A
         "cancelled": False,
         "known": None,
         "wishers": people,
-        "job_url_template": "https://app.example.com/jobs/{job_id}",
     }
-    return wish_for("job_1", None if job is None else json.dumps(job), **(given | changes))
+    rendering = None if job is None else rendering_of("job_1", json.dumps(job), job_url_template=URL)
+    return wish_for("job_1", rendering, **(given | changes))
 
 
 @pytest.mark.parametrize(
@@ -99,10 +100,8 @@ def test_no_event_is_wished_for_what_is_gone_cancelled_or_unscheduled() -> None:
     assert wish(person(), job=unscheduled) == Wish(None)
 
 
-def test_a_cancelled_job_is_not_even_read() -> None:
-    assert wish(person(), job={}, cancelled=True) == Wish(None)
-    with pytest.raises(InvalidPayload):
-        wish(person(), job={})
+def test_a_cancelled_job_is_wished_by_nobody() -> None:
+    assert wish(person(), cancelled=True) == Wish(None)
 
 
 def test_the_event_is_under_the_id_in_use_else_under_the_first() -> None:
