@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
-from outbox.google.meaning import Answer, Meaning
+from outbox.google.meaning import OF_WHOEVER_CALLS, Answer, Meaning
 from outbox.google.refusal import refusal_sentence
 from outbox.google.resource import MARK, content_hash, for_insert, for_update, users_fields
 
@@ -141,18 +141,7 @@ Outcome = Stands | Gone | Unchanged | AskAgain | TryLater | Impossible | NotOfTh
 Step = MakeCall | TakeNextId | Outcome
 
 
-_NOT_OF_THIS_JOB = frozenset(
-    {
-        Meaning.UNAUTHORIZED,
-        Meaning.SCOPE_MISSING,
-        Meaning.NO_CALENDAR,
-        Meaning.RATE_LIMITED,
-        Meaning.USAGE_LIMITED,
-        Meaning.PROJECT_LIMITED,
-        Meaning.MISCONFIGURED,
-        Meaning.OUT_OF_BUDGET,
-    }
-)
+_NOT_OF_THIS_JOB = OF_WHOEVER_CALLS | {Meaning.OUT_OF_BUDGET}
 _WRITING_ROLES = ("owner", "writer", "writerWithoutPrivateAccess")
 _TRY_LATER = frozenset({Meaning.UNAVAILABLE, Meaning.NO_ANSWER, Meaning.NOT_SENT, Meaning.CONFLICT})
 

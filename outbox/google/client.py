@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_even
 from outbox.google.batch import decode, encode
 from outbox.google.calls import Call, Delete, Probe, Read
 from outbox.google.deadline import NoReplyError, NotSentError, Reply, Transport
-from outbox.google.meaning import Answer, Body, Meaning, read_answer
+from outbox.google.meaning import OF_WHOEVER_CALLS, Answer, Body, Meaning, read_answer
 from outbox.google.metering import Payment, payment
 from outbox.google.request import HttpRequest, request_for
 
@@ -43,19 +43,6 @@ PART_SECONDS = 0.2
 
 _CROWDED = frozenset({Meaning.RATE_LIMITED, Meaning.CONFLICT})
 """So many calls at once were too many for Google, or for the calendar."""
-
-_OF_EVERYBODY = frozenset(
-    {
-        Meaning.UNAUTHORIZED,
-        Meaning.SCOPE_MISSING,
-        Meaning.NO_CALENDAR,
-        Meaning.RATE_LIMITED,
-        Meaning.USAGE_LIMITED,
-        Meaning.PROJECT_LIMITED,
-        Meaning.MISCONFIGURED,
-    }
-)
-"""What a refusal of a whole batch can say of each of its calls, because it is about whoever makes them."""
 
 _EXPECTED = {Delete: Body.NOTHING, Probe: Body.CALENDAR}
 
@@ -239,7 +226,7 @@ class GoogleCalendar:
             return Together([reply] * len(sent) + unpaid)
         if reply.status != 200:
             answer = _of_batch(_read(sent[0], reply.status, reply.headers, reply.body, access_token))
-            refused = 400 <= reply.status < 500 and answer.meaning not in _OF_EVERYBODY
+            refused = 400 <= reply.status < 500 and answer.meaning not in OF_WHOEVER_CALLS
             return Together([answer] * len(sent) + unpaid, refused=refused)
         parts = decode(reply.headers.get("Content-Type", ""), reply.body)
         answers = [
@@ -282,7 +269,7 @@ def _read(call: Call, status: int, headers: Mapping[str, str], body: bytes, acce
 
 def _of_batch(refusal: Answer) -> Answer:
     """What a refusal of the batch as such means for each of its calls: no job is judged by it."""
-    if refusal.meaning in _OF_EVERYBODY or refusal.meaning is Meaning.UNAVAILABLE:
+    if refusal.meaning in OF_WHOEVER_CALLS or refusal.meaning is Meaning.UNAVAILABLE:
         return refusal
     if 400 <= (refusal.status or 0) < 500:
         return replace(refusal, meaning=Meaning.NOT_SENT, message=f"the batch was not taken: {refusal.message}")

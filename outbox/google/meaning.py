@@ -61,6 +61,20 @@ class Meaning(Enum):
     """Not sent, because we have no unit of quota for it."""
 
 
+OF_WHOEVER_CALLS = frozenset(
+    {
+        Meaning.UNAUTHORIZED,
+        Meaning.SCOPE_MISSING,
+        Meaning.NO_CALENDAR,
+        Meaning.RATE_LIMITED,
+        Meaning.USAGE_LIMITED,
+        Meaning.PROJECT_LIMITED,
+        Meaning.MISCONFIGURED,
+    }
+)
+"""Refusals of the connection, its account or our client: of every call that it makes, and of no job."""
+
+
 class Body(Enum):
     """What a success carries."""
 
