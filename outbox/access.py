@@ -89,8 +89,7 @@ class Access:
             refused: Google did not take the stored one, so that a new one is needed whatever its expiry says.
         """
         try:
-            seconds_left = grant.access_token_seconds_left or 0.0
-            if grant.access_token is not None and not refused and seconds_left > RENEW_SECONDS_BEFORE_EXPIRY:
+            if not refused and grant.access_token is not None and _lasts(grant):
                 return self._decrypt(grant, "access_token", grant.access_token)
             if grant.refresh_token is None:
                 return Broken("needs_reconnect", "revoked")
@@ -100,6 +99,15 @@ class Access:
             return Resting(OPERATOR_REST_SECONDS, "a key is missing from TOKEN_ENCRYPTION_KEYS", operators_matter=True)
         except UnreadableToken:
             return Broken("needs_reconnect", "key_lost")
+
+    def token_at_hand(self, grant: Grant) -> str | None:
+        """The stored token, if it can be called with; None where `access_token` has more to do."""
+        if grant.access_token is None or not _lasts(grant):
+            return None
+        try:
+            return self._decrypt(grant, "access_token", grant.access_token)
+        except (MissingKey, UnreadableToken):
+            return None
 
     def record_trouble(self, grant: Grant, trouble: Trouble, *, calendar_id: str | None = None) -> None:
         """Write down what stops a connection, unless its grant has changed since it was read, or its calendar.
@@ -173,3 +181,7 @@ class Access:
                     "expires_in": tokens.expires_in,
                 },
             )
+
+
+def _lasts(grant: Grant) -> bool:
+    return (grant.access_token_seconds_left or 0.0) > RENEW_SECONDS_BEFORE_EXPIRY

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 from psycopg_pool import ConnectionPool
 
 from outbox.database import Connection
@@ -50,8 +50,7 @@ class LeaseLostError(Exception):
     """The lease ended before its holder settled: whatever it did is in doubt, and nothing of it may be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class DueJob:
+class DueJob(NamedTuple):
     """One pending push with the job as it is now and what we last put there; None where there is no such row.
 
     Attributes:
@@ -143,8 +142,7 @@ class TakenTestPush:
     age_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What is about to be tried for one job.
 
     Attributes:
@@ -159,8 +157,7 @@ class Intent:
     units: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A definite answer to be settled; `resource` None: nothing stands there."""
 
     job_id: str
@@ -169,8 +166,7 @@ class Standing:
     seen_by: int
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(NamedTuple):
     """A job to be looked at again after `wait_seconds`, or parked with a problem (None)."""
 
     due: DueJob
@@ -203,6 +199,63 @@ class Settlement:
     rest_seconds: float = 0.0
     backlog_rest_seconds: float = 0.0
     troubled: bool | None = False
+
+
+class Look:
+    """What is due on a lane, as its holder sees it: an open transaction, short as can be."""
+
+    def __init__(self, connection: Connection, lease: Lease) -> None:
+        self._connection = connection
+        self._lease = lease
+
+    def read(self, *, limit: int, without: Sequence[int] = ()) -> tuple[list[DueJob], list[LaneConnection]]:
+        """What is due on the lane, the most urgent first, then the oldest; and who is on it.
+
+        Args:
+            without: versions of jobs whose payloads need not be read.
+        """
+        lease = self._lease
+        with (
+            self._connection.cursor(row_factory=args_row(DueJob)) as due,
+            self._connection.cursor(row_factory=class_row(LaneConnection)) as connections,
+        ):
+            due.execute(statement("push/read_due_jobs"), {**lease.key, "limit": limit, "without": list(without)})
+            connections.execute(statement("push/read_connections"), lease.key)
+            return due.fetchall(), connections.fetchall()
+
+    def begin(self, intents: Sequence[Intent], drawing: Drawing) -> "Begun":
+        """Put on record what is about to be tried, before the first call; counts that it was begun.
+
+        Args:
+            drawing: who draws the units for it; only as many jobs are begun as these are for.
+        """
+        lease, asked_at = self._lease, time.monotonic()
+        held = self._connection.execute(
+            statement("push/lock_lane_and_quota"), {**lease.key, "lease_token": lease.token, "scope": drawing.scope}
+        )
+        row = held.fetchone()
+        if row is None:
+            raise LeaseLostError
+        page = read_page(row)
+        draw, jobs = drawing.draw_for(page, asked_at, [intent.units for intent in intents])
+        store_pages(self._connection, [page])
+        if jobs:
+            _store_intents(self._connection, lease, intents[:jobs])
+        return Begun(jobs, draw, drawing)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a transaction begins, once it is committed."""
+
+    jobs: int
+    draw: Draw
+    drawing: Drawing
+
+    def take_up(self) -> int:
+        """The transaction is committed; how many jobs were begun."""
+        self.drawing.take_up(self.draw)
+        return self.jobs
 
 
 class LaneStore:
@@ -256,67 +309,25 @@ class LaneStore:
             ).fetchone()
         return None if row is None else row[0]
 
-    def read(
-        self, lease: Lease, *, limit: int, without: Sequence[int] = ()
-    ) -> tuple[list[DueJob], list[LaneConnection]]:
-        """What is due on the lane, the most urgent first, then the oldest; and who is on it.
-
-        Args:
-            without: versions of jobs whose payloads need not be read.
-        """
-        with (
-            self._pool.connection() as connection,
-            connection.pipeline(),
-            connection.transaction(),
-            connection.cursor(row_factory=class_row(DueJob)) as due,
-            connection.cursor(row_factory=class_row(LaneConnection)) as connections,
-        ):
-            due.execute(statement("push/read_due_jobs"), {**lease.key, "limit": limit, "without": list(without)})
-            connections.execute(statement("push/read_connections"), lease.key)
-            return due.fetchall(), connections.fetchall()
+    @contextmanager
+    def looking(self, lease: Lease) -> Iterator["Look"]:
+        """One transaction in which what is due is read, and may be begun; nobody may be asked anything meanwhile."""
+        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+            yield Look(connection, lease)
 
     def begin(self, lease: Lease, intents: Sequence[Intent], drawing: Drawing | None = None) -> int:
-        """Put on record what is about to be tried, before the first call; counts that it was begun.
+        """As `Look.begin`, in a transaction of its own; returns how many were begun.
 
         Args:
-            drawing: who draws the units for it, in the same transaction; only as many jobs are begun as these are for.
-
-        Returns:
-            How many were begun.
+            drawing: None where all the units for it are drawn already.
         """
         if drawing is None:
             with self._held(lease) as connection:
-                self._store_intents(connection, lease, intents)
+                _store_intents(connection, lease, intents)
             return len(intents)
-        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
-            asked_at = time.monotonic()
-            held = connection.execute(
-                statement("push/lock_lane_and_quota"),
-                {**lease.key, "lease_token": lease.token, "scope": drawing.scope},
-            )
-            row = held.fetchone()
-            if row is None:
-                raise LeaseLostError
-            page = read_page(row)
-            draw, jobs = drawing.draw_for(page, asked_at, [intent.units for intent in intents])
-            store_pages(connection, [page])
-            if jobs:
-                self._store_intents(connection, lease, intents[:jobs])
-        drawing.take_up(draw)
-        return jobs
-
-    def _store_intents(self, connection: Connection, lease: Lease, intents: Sequence[Intent]) -> None:
-        connection.execute(
-            statement("push/store_intents"),
-            {
-                **lease.key,
-                "job_ids": [intent.due.job_id for intent in intents],
-                "event_ids": [intent.event_id for intent in intents],
-                "id_generations": [intent.id_generation for intent in intents],
-                "present": [intent.present for intent in intents],
-                "calls_end_in_seconds": lease.seconds_left,
-            },
-        )
+        with self.looking(lease) as look:
+            begun = look.begin(intents, drawing)
+        return begun.take_up()
 
     def take_next_id(
         self, lease: Lease, job_id: str, *, retired: str, seen_cancelled: bool, event_id: str, id_generation: int
@@ -396,6 +407,20 @@ class LaneStore:
             if held.fetchone() is None:
                 raise LeaseLostError
             yield connection
+
+
+def _store_intents(connection: Connection, lease: Lease, intents: Sequence[Intent]) -> None:
+    connection.execute(
+        statement("push/store_intents"),
+        {
+            **lease.key,
+            "job_ids": [intent.due.job_id for intent in intents],
+            "event_ids": [intent.event_id for intent in intents],
+            "id_generations": [intent.id_generation for intent in intents],
+            "present": [intent.present for intent in intents],
+            "calls_end_in_seconds": lease.seconds_left,
+        },
+    )
 
 
 def _marks(due: Sequence[DueJob]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import psycopg
 import structlog
@@ -18,6 +19,7 @@ from outbox.dialogue import Dialogue, Unspoken
 from outbox.findings import Findings
 from outbox.google.client import GoogleCalendar
 from outbox.lane import (
+    Begun,
     Drawing,
     DueJob,
     Intent,
@@ -25,6 +27,7 @@ from outbox.lane import (
     LaneStore,
     Lease,
     LeaseLostError,
+    Look,
     Settlement,
 )
 from outbox.payload import InvalidPayload
@@ -58,6 +61,19 @@ SETTLE_SECONDS = 3.0
 
 QUOTA_GRACE_SECONDS = 2.0
 """A lane that waited for quota is leased within this after there is some, unless something else holds it up."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One push of one lane as it began; `todo` once it is decided."""
+
+    due: list[DueJob]
+    connections: list[LaneConnection]
+    rendered: Mapping[int, Rendering]
+    found: Findings
+    speakers: Speakers
+    ration: Ration
+    todo: list[Todo] | None = None
 
 
 class LanePusher:
@@ -100,19 +116,26 @@ class LanePusher:
         def out_of_time() -> bool:
             return self._stop.is_set() or time.monotonic() >= starts_until
 
-        rendered = self._renderings.of_tenant(lease.tenant_id)
-        due, connections = self._store.read(lease, limit=MOST_JOBS, without=list(rendered))
-        due = _of_one_priority(due, together=self._sizes.of(_lane(lease)))
-        ration = self._budget.ration(lease, Priority(due[0].priority) if due else Priority.LIVE)
-        found, speakers = Findings(self._stop.is_set), Speakers(self._access, lease, connections)
+        turn, drawn = None, None
+        try:
+            with self._store.looking(lease) as look:
+                turn = self._read(lease, look)
+                drawn = self._begin_at_once(lease, look, turn)
+        except psycopg.errors.DeadlockDetected:
+            if turn is None:
+                raise
+        found, speakers, ration = turn.found, turn.speakers, turn.ration
         dialogue = Dialogue(
             lease, self._store, self._calendar, speakers, ration=ration, sizes=self._sizes, out_of_time=out_of_time
         )
-        rehearsal = Rehearsal(lease, self._store, self._access, self._calendar, connections, ration, out_of_time)
         try:
-            jobs = [job for job in due if not (is_test(job) and self._rehearse(lease, found, rehearsal, job))]
-            todo = self._sort(lease, found, jobs, connections, rendered)
-            begun = self._begin(lease, todo, speakers, ration)
+            begun = drawn.take_up() if drawn is not None else 0
+            if drawn is not None and not begun and (speaker := speakers.at_hand()):
+                speakers.pass_over(speaker)
+            if turn.todo is None:
+                turn.todo = self._sort(lease, turn, self._without_tests(lease, turn, out_of_time))
+            todo = turn.todo
+            begun = begun or self._begin(lease, todo, speakers, ration)
             for portion in self._portions(lease, todo[:begun]):
                 if found.in_vain or out_of_time() or not speakers.current():
                     for job in portion:
@@ -153,6 +176,28 @@ class LanePusher:
         else:
             self._quota_at.pop(_lane(lease), None)
 
+    def _read(self, lease: Lease, look: Look) -> _Turn:
+        rendered = self._renderings.of_tenant(lease.tenant_id)
+        due, connections = look.read(limit=MOST_JOBS, without=list(rendered))
+        due = _of_one_priority(due, together=self._sizes.of(_lane(lease)))
+        ration = self._budget.ration(lease, Priority(due[0].priority) if due else Priority.LIVE)
+        speakers = Speakers(self._access, lease, connections)
+        return _Turn(due, connections, rendered, Findings(self._stop.is_set), speakers, ration)
+
+    def _begin_at_once(self, lease: Lease, look: Look, turn: _Turn) -> Begun | None:
+        """Decide and begin where that takes nobody else, in the transaction that has read what is due."""
+        if any(map(is_test, turn.due)) or not (speaker := turn.speakers.at_hand()):
+            return None
+        turn.todo = self._sort(lease, turn, turn.due)
+        if not turn.todo:
+            return None
+        affordable = turn.ration.affordable([job.units for job in turn.todo])
+        if not affordable:
+            turn.speakers.pass_over(speaker)
+            return None
+        intents = [job.intent for job in turn.todo[:affordable]]
+        return look.begin(intents, turn.ration.of(speaker.connection))
+
     def _begin(self, lease: Lease, todo: list[Todo], speakers: Speakers, ration: Ration) -> int:
         """Put on record what is about to be tried through the first speaker whose account has units for it."""
         while todo and (speaker := speakers.current()):
@@ -185,22 +230,15 @@ class LanePusher:
             with attempt:
                 self._store.settle(lease, settlement)
 
-    def _sort(
-        self,
-        lease: Lease,
-        found: Findings,
-        due: list[DueJob],
-        connections: list[LaneConnection],
-        rendered: Mapping[int, Rendering],
-    ) -> list[Todo]:
+    def _sort(self, lease: Lease, turn: _Turn, due: Sequence[DueJob]) -> list[Todo]:
         """Settle what needs no call; return the rest with what is wished and known."""
-        todo = []
+        found, connections, todo = turn.found, turn.connections, []
         for job in due:
             known = known_of(job)
             try:
                 wish = wish_for(
                     job.job_id,
-                    self._rendering(job, rendered),
+                    self._rendering(job, turn.rendered),
                     tenant_id=lease.tenant_id,
                     calendar_id=lease.calendar_id,
                     cancelled=bool(job.cancelled),
@@ -229,7 +267,14 @@ class LanePusher:
             return rendered[due.version]
         return rendering_of(due.job_id, due.payload, job_url_template=self._job_url_template)
 
-    def _rehearse(self, lease: Lease, found: Findings, rehearsal: Rehearsal, test: DueJob) -> bool:
+    def _without_tests(self, lease: Lease, turn: _Turn, out_of_time: Callable[[], bool]) -> list[DueJob]:
+        """What is due, but for the test pushes, which are carried out."""
+        rehearsal = Rehearsal(
+            lease, self._store, self._access, self._calendar, turn.connections, turn.ration, out_of_time
+        )
+        return [job for job in turn.due if not (is_test(job) and self._rehearse(turn.found, rehearsal, job, lease))]
+
+    def _rehearse(self, found: Findings, rehearsal: Rehearsal, test: DueJob, lease: Lease) -> bool:
         """Carry out a test push; False if nothing is left of it but an event that must not be there."""
         try:
             return rehearsal.carry_out(test, known_of(test) or first_known(lease, test), found.settlement)

@@ -28,8 +28,10 @@ LEASE_MARGIN_SECONDS = 5.0
 """Between the last moment a call may be under way and the end of the lease: time to settle."""
 
 LEAST_PAUSE_SECONDS = 0.02
-"""Between two looks at a lane that is due and that somebody else is just taking; and between two leases while most
-slots are taken, so that one statement leases for several pushes that end."""
+"""Between two looks at a lane that is due and that somebody else is just taking."""
+
+TOGETHER_SECONDS = 0.06
+"""Between two leases while most slots are taken, so that one statement leases for several pushes that end."""
 
 BACKWARD = timedelta(seconds=1)
 """A lane that was due by so much earlier than others leased before it is found at once all the same."""
@@ -39,6 +41,11 @@ DRAIN_PAUSE_SECONDS = 0.1
 
 POLL_SECONDS = 2.0
 """How late a lane is noticed that another daemon made due."""
+
+FILL_SECONDS = 1.5
+"""How long no push begins while the relay is behind: its next batches are for the same calendars, and what is marked
+on one of them goes in one push instead of several.
+"""
 
 
 class Pusher:
@@ -52,8 +59,9 @@ class Pusher:
         self._lock = threading.Lock()  # guards _slots
         self._idle = threading.Condition(self._lock)
         self._threads = ThreadPoolExecutor(self._slots.most, thread_name_prefix="push")
-        self._few = concurrency // 4
-        self._leased_at = -math.inf
+        self._few = concurrency // 2
+        self._leased_at = self._fills_until = -math.inf
+        self._behind_since: float | None = None
         self._low_water = LowWater()
         self._due_since: datetime | None = None
         self.lost_leases = 0
@@ -64,6 +72,16 @@ class Pusher:
         self._threads.shutdown(wait=False)
         with self._lock:
             return self._idle.wait_for(lambda: self._slots.idle, timeout)
+
+    def relayed(self, *, more: bool) -> None:
+        """Rows were relayed, and calendars are due; `more`: the relay goes on at once, and is not waited for twice."""
+        if not more:
+            self._behind_since = None
+            self._fills_until = -math.inf
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+            self._fills_until = self._behind_since + FILL_SECONDS
+        self.loop.wake()
 
     def drain(self, *, wait_for_quota: bool = False) -> None:
         """Push every lane that is due, in this thread, until none is or `stop` is set.
@@ -89,7 +107,9 @@ class Pusher:
         live_only = without > 0
         with self._lock:
             room = self._slots.room()
-        soon = self._leased_at + LEAST_PAUSE_SECONDS - time.monotonic()
+        if (fills := self._fills_until - time.monotonic()) > 0:
+            return fills
+        soon = self._leased_at + TOGETHER_SECONDS - time.monotonic()
         if soon > 0 and room.well < self._few:
             return soon
         leases = self._lease(room.well, room.troubled, live_only=live_only) if room.well or room.troubled else []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from outbox.rendering import Rendering
 
-MOST_REMEMBERED = 5000
+MOST_REMEMBERED = 12_000
 """Renderings kept, of a few kB each: what a relay has taken is pushed within seconds, usually by the same daemon."""
 
 MOST_OF_A_TENANT = 500

@@ -173,8 +173,8 @@ class Daemon:
         relayed = self.relay.relay_batch()
         if relayed.claimed:
             log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
-        if relayed.changed_jobs:
-            self.pusher.loop.wake()
+        if relayed.changed_jobs or not relayed.more:
+            self.pusher.relayed(more=relayed.more)
         if relayed.more:
             return 0.0
         return HELD_BACK_SECONDS if relayed.held_back else jittered(RELAY_POLL_SECONDS)

@@ -44,6 +44,12 @@ class Speakers:
                 self._lose(connection, token)
         return self._speaker
 
+    def at_hand(self) -> Speaker | None:
+        """Who speaks first, if that takes no request and nothing that is to be written down."""
+        if self._speaker is None and self._able and (token := self._access.token_at_hand(self._able[0])):
+            self._speaker = Speaker(self._able[0], token)
+        return self._speaker
+
     @property
     def exhausted(self) -> bool:
         """Whether trouble has left nobody to speak; to be out of quota for a while is no trouble."""

@@ -15,7 +15,7 @@ from outbox.google.batch import MOST_PARTS
 from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar, Together
 from outbox.google.meaning import Answer
-from outbox.lane import LaneStore, Lease
+from outbox.lane import DueJob, LaneConnection, LaneStore, Lease
 from outbox.push import LanePusher
 from outbox.pusher import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from outbox.rendering_cache import RenderingCache
@@ -48,6 +48,12 @@ def pair(world: World, calendar: str, job_id: str = "job_1") -> Pair:
         job_id,
     )
     return Pair(*row)
+
+
+def read_due(store: LaneStore, lease: Lease, *, limit: int) -> tuple[list[DueJob], list[LaneConnection]]:
+    """What a lane's holder sees."""
+    with store.looking(lease) as look:
+        return look.read(limit=limit)
 
 
 def pending(world: World) -> list[str]:

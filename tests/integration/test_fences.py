@@ -27,6 +27,7 @@ from outbox.trouble import Broken, Resting, Trouble
 from outbox.user import User
 from tests.integration.conftest import job
 from tests.integration.interleaving import relay_batch
+from tests.integration.steps import read_due
 from web.attempts import ATTEMPT_SECONDS, Attempts
 from web.limits import LIMITS, RateLimits
 from web.problem import Problem
@@ -134,7 +135,7 @@ def lease(owner: Owner) -> Lease:
 
 def due_on(store: LaneStore, lease: Lease) -> DueJob:
     """The job `MINE` as the lane's holder reads it."""
-    due, _ = store.read(lease, limit=10)
+    due, _ = read_due(store, lease, limit=10)
     assert {job.job_id for job in due} == {"job_1", "job_2"}
     return next(job for job in due if job.job_id == "job_1")
 
@@ -146,7 +147,7 @@ SETTLEMENTS: dict[str, tuple[Callable[[DueJob], Settlement], dict[str, set[Row]]
     "parked": (lambda due: Settlement(undone=[Undone(due, None, "No.", charged=True)]), {"pending_push": {MINE}}),
     "put off": (lambda due: Settlement(undone=[Undone(due, 60.0, None, charged=False)]), {"pending_push": {MINE}}),
     "not asked for": (
-        lambda due: Settlement(unasked=[replace(due, in_doubt=False)]),
+        lambda due: Settlement(unasked=[due._replace(in_doubt=False)]),
         {"pushed_event": {MINE}},
     ),
     "seen gone": (lambda _: Settlement(gone_retired_ids=["retired-job_1"]), {"retired_event": {MINE}}),
@@ -176,7 +177,7 @@ def test_a_definite_answer_is_recorded_whole_and_ends_the_doubt(pool: Pool, owne
 def test_what_was_never_asked_for_is_as_certain_as_before(pool: Pool, owner: Owner, lease: Lease) -> None:
     store = LaneStore(pool)
     due = due_on(store, lease)
-    store.settle(lease, Settlement(unasked=[replace(due, in_doubt=False)]))
+    store.settle(lease, Settlement(unasked=[due._replace(in_doubt=False)]))
     row = rows(owner, "pushed_event")[MINE]
     assert (row["in_doubt"], row["write_sent_by"], row["etag"]) == (False, None, "old")
 
@@ -203,8 +204,8 @@ def test_what_was_not_pushed_is_put_back_or_parked(
 
 def test_of_several_jobs_each_is_settled_as_it_ended_itself(pool: Pool, owner: Owner, lease: Lease) -> None:
     store = LaneStore(pool)
-    one, two = sorted(store.read(lease, limit=10)[0], key=lambda job: job.job_id)
-    marked_anew = replace(two, generation=two.generation - 1)
+    one, two = sorted(read_due(store, lease, limit=10)[0], key=lambda job: job.job_id)
+    marked_anew = two._replace(generation=two.generation - 1)
     changed = touched(
         owner,
         lambda: store.settle(
@@ -221,7 +222,7 @@ def test_of_several_jobs_each_is_settled_as_it_ended_itself(pool: Pool, owner: O
 
 def test_of_several_jobs_each_is_put_back_for_its_own_time(pool: Pool, owner: Owner, lease: Lease) -> None:
     store = LaneStore(pool)
-    one, two = sorted(store.read(lease, limit=10)[0], key=lambda job: job.job_id)
+    one, two = sorted(read_due(store, lease, limit=10)[0], key=lambda job: job.job_id)
     undone = [Undone(one, 60.0, None, charged=False), Undone(two, None, "No.", charged=True)]
     store.settle(lease, Settlement(undone=undone))
     found = rows(owner, "pending_push")
@@ -247,7 +248,7 @@ def test_a_mark_of_another_generation_is_not_settled(
 ) -> None:
     store = LaneStore(pool)
     due = due_on(store, lease)
-    due = replace(due, generation=due.generation + newer_by)
+    due = due._replace(generation=due.generation + newer_by)
     assert touched(owner, lambda: store.settle(lease, SETTLEMENTS[name][0](due))) == {"lane": {MY_LANE}}
 
 
@@ -342,7 +343,7 @@ def test_only_jobs_that_there_is_quota_for_go_on_record_and_only_under_the_lease
 ) -> None:
     owner.execute("UPDATE calendar_sync.pushed_event SET in_doubt = false, write_sent_by = NULL")
     store = LaneStore(pool)
-    jobs = sorted(store.read(lease, limit=10)[0], key=lambda job: job.job_id)
+    jobs = sorted(read_due(store, lease, limit=10)[0], key=lambda job: job.job_id)
     intents = [Intent(job, "e-1", 1, present=True) for job in jobs]
     assert touched(owner, partial(store.begin, lease, intents, Purse(0))) == {}
     changed = touched(owner, partial(store.begin, lease, intents, Purse(1)))

@@ -24,6 +24,7 @@ from tests.integration.steps import (
     lease_one,
     pair,
     pending,
+    read_due,
     revoke,
     shared_calendar,
 )
@@ -283,7 +284,7 @@ def test_a_push_under_way_brings_nothing_back(world: World, engine: Engine, gran
     world.commit("job_1", job("J-1"))
     engine.relay.relay_batch()
     store, lease = LaneStore(engine.pool), lease_one(engine)
-    [due], _ = store.read(lease, limit=1)
+    [due], _ = read_due(store, lease, limit=1)
     store.begin(lease, [Intent(due, "e1", 1, present=True)])
     assert forget(engine.pool, grants, world.tenant).rows["pushed_event"] == 1
     for late in (
@@ -311,7 +312,7 @@ def test_a_push_under_way_on_a_shared_calendar_brings_nothing_of_whoever_is_forg
     world.commit("job_1", job("J-1"))
     engine.relay.relay_batch()
     store, lease = LaneStore(engine.pool), lease_one(engine)
-    [due], _ = store.read(lease, limit=1)
+    [due], _ = read_due(store, lease, limit=1)
     store.begin(lease, [Intent(due, "e1", 1, present=True)])
     forget(engine.pool, grants, world.tenant, "u_ana")
     seen = {"etag": "1", "reminders": {"useDefault": False}}
@@ -354,7 +355,7 @@ def test_a_push_that_is_just_settled_is_waited_for(world: World, engine: Engine,
     world.commit("job_1", job("J-1"))
     engine.relay.relay_batch()
     lease = lease_one(engine)
-    [due], _ = LaneStore(engine.pool).read(lease, limit=1)
+    [due], _ = read_due(LaneStore(engine.pool), lease, limit=1)
     settling = Paused(
         world, "push/store_intents", lambda pool: LaneStore(pool).begin(lease, [Intent(due, "e1", 1, True)])
     )

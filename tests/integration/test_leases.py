@@ -20,6 +20,7 @@ from tests.integration.steps import (
     lease_one,
     pair,
     pending,
+    read_due,
     requests_for,
 )
 
@@ -98,7 +99,7 @@ def take_next_id(store: LaneStore, lease: Lease) -> None:
 WRITES: dict[str, Callable[[LaneStore, Lease], object]] = {
     "an intent": lambda store, lease: store.begin(lease, []),
     "a new event id": take_next_id,
-    "a settlement": lambda store, lease: store.settle(lease, Settlement(done=store.read(lease, limit=5)[0])),
+    "a settlement": lambda store, lease: store.settle(lease, Settlement(done=read_due(store, lease, limit=5)[0])),
 }
 
 

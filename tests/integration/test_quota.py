@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from outbox import connections
 from outbox.budget import Allowance
 from outbox.database import Connection
-from outbox.lane import LaneStore
+from outbox.lane import Begun, LaneStore, Look
 from outbox.ledger import Page, lock_pages
 from outbox.quota import DAY_ALARM, Priority
 from outbox.statements import statement
@@ -364,15 +364,14 @@ def test_a_deadlock_before_anything_was_sent_costs_another_try(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calendar = world.connect("u_ana")
-    store = engine.pusher._store
-    begin, failures = store.begin, [psycopg.errors.DeadlockDetected()]
+    begin, failures = Look.begin, [psycopg.errors.DeadlockDetected(), psycopg.errors.DeadlockDetected()]
 
-    def begin_later(*arguments: Any) -> int:
+    def begin_later(look: Look, *arguments: Any) -> Begun:
         if failures:
             raise failures.pop()
-        return begin(*arguments)
+        return begin(look, *arguments)
 
-    monkeypatch.setattr(store, "begin", begin_later)
+    monkeypatch.setattr(Look, "begin", begin_later)
     world.commit("job_1", job("J-1"))
     engine.sync()
     assert (world.titles(calendar), on_record(world)) == (["J-1 · Dallas → Memphis"], (0, 0, 0))

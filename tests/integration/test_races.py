@@ -13,7 +13,7 @@ from outbox.relay import replay_rejected
 from outbox.user import User
 from tests.integration.conftest import World, job
 from tests.integration.interleaving import Paused, Pool, background, relay_batch, waiting
-from tests.integration.steps import InterruptedGoogle, grant, lane_pusher, lease_one, pending
+from tests.integration.steps import InterruptedGoogle, grant, lane_pusher, lease_one, pending, read_due
 from web.sandbox.specs import AccountSpec
 
 
@@ -81,7 +81,7 @@ def test_a_settle_that_has_the_lane_and_a_relay_that_has_the_mark_do_not_wait_fo
     with world.engine() as engine:
         engine.relay.relay_batch()
         lease = lease_one(engine)
-        due, _ = LaneStore(engine.pool).read(lease, limit=5)
+        due, _ = read_due(LaneStore(engine.pool), lease, limit=5)
         world.commit("job_1", job("J-3"))
         relay = Paused(world, "lane/lock_lanes", relay_batch)
         settle = Paused(world, "push/settle_done", lambda pool: LaneStore(pool).settle(lease, Settlement(done=due)))
@@ -99,7 +99,7 @@ def test_a_settle_at_an_older_generation_leaves_the_row(world: World) -> None:
     with world.engine() as engine:
         engine.relay.relay_batch()
         store, lease = LaneStore(engine.pool), lease_one(engine)
-        due, _ = store.read(lease, limit=5)
+        due, _ = read_due(store, lease, limit=5)
         world.commit("job_1", job("J-2"))
         engine.relay.relay_batch()
         before = world.execute("SELECT * FROM calendar_sync.pending_push")

@@ -13,7 +13,7 @@ import psycopg
 from outbox.audit import Audit
 from outbox.grants import Grants
 from outbox.janitor import Janitor
-from outbox.lane import DueJob, LaneConnection, LaneStore, Lease, LeaseLostError
+from outbox.lane import DueJob, LaneConnection, LaneStore, Lease, LeaseLostError, Look
 from outbox.leaving import Leaving
 from outbox.push import LanePusher
 from outbox.pusher import LEASE_SECONDS
@@ -266,15 +266,15 @@ _WAITS = {
 @contextmanager
 def open_backstage(world: World) -> Iterator[Backstage]:
     """Two daemons over the world's database."""
-    read = LaneStore.read
+    read = Look.read
 
-    def read_then(store: LaneStore, lease: Lease, **what: Any) -> tuple[list[DueJob], list[LaneConnection]]:
-        found = read(store, lease, **what)
+    def read_then(look: Look, **what: Any) -> tuple[list[DueJob], list[LaneConnection]]:
+        found = read(look, **what)
         if backstage.after_reading:
             backstage.after_reading.pop()()
         return found
 
-    with psycopg.connect(world.database_url, autocommit=True) as database, patch.object(LaneStore, "read", read_then):
+    with psycopg.connect(world.database_url, autocommit=True) as database, patch.object(Look, "read", read_then):
         backstage = Backstage(world, database)
         with world.engine() as first, world.engine() as second:
             googles = [FatefulGoogle(backstage) for _ in range(2)]

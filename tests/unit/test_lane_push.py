@@ -3,8 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -175,6 +176,12 @@ class Tokens:
         self.recorded: list[tuple[int, Trouble, str | None]] = []
         self.asked: list[tuple[int, bool]] = []
 
+    def token_at_hand(self, grant: LaneConnection) -> str | None:
+        if grant.connection_id in self._given:
+            return None
+        self.asked.append((grant.connection_id, False))
+        return f"token-{grant.connection_id}"
+
     def access_token(self, grant: LaneConnection, *, refused: bool = False) -> str | Trouble:
         self.asked.append((grant.connection_id, refused))
         given = self._given.get(grant.connection_id)
@@ -198,12 +205,10 @@ class Store:
         self.test: TakenTestPush | Exception | None = None
         self.steps: list[str | None] = []
 
-    def read(
-        self, lease: Lease, *, limit: int, without: Sequence[int] = ()
-    ) -> tuple[list[DueJob], list[LaneConnection]]:
+    @contextmanager
+    def looking(self, lease: Lease) -> Iterator["Look"]:
         assert lease.key == LANE
-        jobs = [replace(job, payload=None) if job.version in without else job for job in self._jobs[:limit]]
-        return jobs, self._connections
+        yield Look(self)
 
     def begin(self, lease: Lease, intents: Sequence[Intent], drawing: object = FREE) -> int:
         assert (lease.key, drawing) == (LANE, FREE)
@@ -231,6 +236,33 @@ class Store:
         if self.failures:
             raise self.failures.pop(0)
         self.settled.append(settlement)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Stands for the transaction that a push begins with."""
+
+    store: Store
+
+    def read(self, *, limit: int, without: Sequence[int] = ()) -> tuple[list[DueJob], list[LaneConnection]]:
+        jobs = [job._replace(payload=None) if job.version in without else job for job in self.store._jobs[:limit]]
+        return jobs, self.store._connections
+
+    def begin(self, intents: Sequence[Intent], drawing: object) -> "Begun":
+        assert drawing == FREE
+        return Begun(self.store, intents)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Stands for what is committed with it."""
+
+    store: Store
+    intents: Sequence[Intent]
+
+    def take_up(self) -> int:
+        self.store.begun += self.intents[: self.store.most_begun]
+        return min(len(self.intents), self.store.most_begun)
 
 
 class Ration:
@@ -311,7 +343,7 @@ def test_a_new_job_goes_on_record_then_to_google_then_into_the_settlement() -> N
 
 def test_what_stands_as_it_should_costs_no_request_and_no_record() -> None:
     job = standing()
-    job = replace(job, content_hash=content_hash(body_of(job)))
+    job = job._replace(content_hash=content_hash(body_of(job)))
     push = Push(job, google=Google())
     assert push() == Settlement(done=[job])
     assert (push.store.begun, push.outcomes) == ([], {"Unchanged": 1})
@@ -498,7 +530,7 @@ def test_a_test_push_that_is_forgotten_is_answered() -> None:
 
 
 def test_a_test_push_without_quota_to_look_waits_for_it_and_has_not_failed() -> None:
-    test = replace(TEST, event_id="e9", id_generation=9, in_doubt=True)
+    test = TEST._replace(event_id="e9", id_generation=9, in_doubt=True)
     push = Push(test, google=Google(DONE, OUT_OF_BUDGET))
     push.store.test = TakenTestPush("u_1", datetime(2026, 12, 1, tzinfo=UTC), over=False, age_seconds=1.0)
     push.wait = 9.0
@@ -676,7 +708,7 @@ def test_an_id_whose_event_was_seen_deleted_leaves_nothing_to_remove() -> None:
 
 def test_events_under_ids_given_up_earlier_go_first_and_once() -> None:
     job = standing(retired_event_ids=["old", "older"])
-    job = replace(job, content_hash=content_hash(body_of(job)))
+    job = job._replace(content_hash=content_hash(body_of(job)))
     gone = answer(Meaning.DONE, CANCELLED)
     push = Push(job, google=Google(gone, gone))
     settlement = push()
@@ -915,7 +947,7 @@ def test_what_the_relay_has_rendered_is_pushed_without_reading_it_again() -> Non
     [call] = push.google.calls
     assert isinstance(call, Insert)
     assert str(call.body["summary"]).startswith("J-rendered")
-    assert settlement.done == [replace(job, payload=None)]
+    assert settlement.done == [job._replace(payload=None)]
 
 
 def test_a_cancelled_job_is_not_even_read() -> None:
