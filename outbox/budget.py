@@ -244,6 +244,11 @@ class Ration:
         return max(1, fitting(needs, offered)) if offered else 0
 
     @property
+    def at_hand(self) -> bool:
+        """Whether it can be said what is affordable without asking the database."""
+        return self._budget.project.at_hand
+
+    @property
     def wait(self) -> float:
         """Seconds until the first account that had too little has some, and the project too; 0 if neither had."""
         waits = [allowance.wait for allowance in self._allowances.values() if allowance.wait > 0]

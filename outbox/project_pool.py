@@ -99,6 +99,12 @@ class ProjectPool:
         with self._lock:
             return self._ready(priority)
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether there is something to be had without asking the database."""
+        with self._lock:
+            return self._left > 0 and self._usable()
+
     def over(self, *, answered: bool) -> None:
         """A request is over."""
         with self._lock:

@@ -186,7 +186,7 @@ class LanePusher:
 
     def _begin_at_once(self, lease: Lease, look: Look, turn: _Turn) -> Begun | None:
         """Decide and begin where that takes nobody else, in the transaction that has read what is due."""
-        if any(map(is_test, turn.due)) or not (speaker := turn.speakers.at_hand()):
+        if not turn.ration.at_hand or any(map(is_test, turn.due)) or not (speaker := turn.speakers.at_hand()):
             return None
         turn.todo = self._sort(lease, turn, turn.due)
         if not turn.todo:

@@ -364,7 +364,7 @@ def test_a_deadlock_before_anything_was_sent_costs_another_try(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calendar = world.connect("u_ana")
-    begin, failures = Look.begin, [psycopg.errors.DeadlockDetected(), psycopg.errors.DeadlockDetected()]
+    begin, failures = Look.begin, [psycopg.errors.DeadlockDetected()]
 
     def begin_later(look: Look, *arguments: Any) -> Begun:
         if failures:

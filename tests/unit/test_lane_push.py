@@ -271,6 +271,7 @@ class Ration:
     def __init__(self, priority: Priority, wait: float) -> None:
         self.priority = priority
         self.wait = wait
+        self.at_hand = True
         self.closed = False
         self.poor: list[bool] = []
 
