@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots neighbours quota backfill feed bench faults model mutants clean
+.PHONY: demo test lint screenshots monitoring neighbours quota backfill feed bench faults week upgrade model mutants audit vm clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -21,6 +21,10 @@ lint: .venv/ready
 screenshots: .venv/ready
 	@mkdir -p docs/screenshots
 	CALENDAR_SYNC_LEAVE_NOTHING_OUT=1 CALENDAR_SYNC_SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/browser/test_story.py tests/browser/test_life.py
+
+# What the dashboard shows while things go wrong; needs Prometheus. Ten minutes; docs/monitoring/README.md explains it.
+monitoring: .venv/ready
+	@$(BIN)/python -m tests.monitoring.pictures
 
 # Does one user's trouble delay anybody else? Two runs, about eight minutes; docs/neighbours.md explains the figures.
 neighbours: .venv/ready
@@ -46,6 +50,15 @@ bench: .venv/ready
 faults: .venv/ready
 	@$(BIN)/python -m tests.faults.run $(ARGS)
 
+# A week of traffic in twenty minutes: does anything grow, or get slower? Needs Go; docs/week.md explains the figures.
+week: .venv/ready
+	@$(BIN)/python -um tests.bench.week --write $(ARGS)
+
+# The upgrade from the release before this one, and the way back, process by process and under traffic. Needs the project's git history.
+# Three minutes; docs/faults.md explains it.
+upgrade: .venv/ready
+	@$(BIN)/python -m tests.upgrade.run $(ARGS)
+
 # Long stories about the whole engine, held against a model, about half an hour; SEED=... repeats a run.
 model: .venv/ready
 	@echo "SEED=$(SEED)"
@@ -57,10 +70,21 @@ model: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 mutants: .venv/ready
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
+# Is anything known against the packages that are pinned? Asks the advisory database, so it is no part of the tests; docs/security.md explains it.
+audit: .venv/audit/ready
+	@$(BIN)/python -m tests.audit
+
+# From a fresh Debian to an event, then an upgrade and the way back, by docs/getting-started.md and docs/upgrading.md word for word?
+# As root, with mmdebstrap; four minutes.
+vm: .venv/ready
+	@$(BIN)/python -m tests.systemd.vm $(ARGS)
+
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements-dev.lock
+	echo "pip-audit>=2.10" | $(BIN)/uv pip compile $(LOCK) - -o requirements-audit.lock
+	echo 'setuptools>=75' | $(BIN)/uv pip compile $(LOCK) - -o requirements-build.lock
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade
 
 clean:
@@ -71,4 +95,9 @@ clean:
 	@echo "Preparing .venv (once, about half a minute) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/audit/ready: requirements-audit.lock .venv/ready
+	@$(PYTHON) -m venv --clear .venv/audit
+	@.venv/audit/bin/pip install -qq --disable-pip-version-check --require-hashes -r requirements-audit.lock
 	@touch $@

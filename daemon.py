@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -15,26 +14,36 @@ import click
 import psycopg
 from psycopg_pool import PoolTimeout
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from outbox.check_report import as_object, check, print_findings
 from outbox.connections import TENANT_BUSY, NotActiveError, resync
 from outbox.database import open_pool
-from outbox.forgetting import NOTHING_ERASED, NotForgottenError, Removal, forget
+from outbox.forgetting import NotForgottenError, Removal, forget
 from outbox.forgotten import Whose
 from outbox.grants import AccountBusyError, Grants
+from outbox.installation import InstallationKey, adopt, refusal_of
 from outbox.logs import configure_logs
 from outbox.migrations import MigrationError, Rights, migrate, migrations, renew_rights
+from outbox.progress import counting, is_shown, watching
 from outbox.relay import replay_rejected
+from outbox.removing import carry_through
+from outbox.rotation import KeyInUseError, Keyring
 from outbox.runtime import oauth_client, open_daemon, token_cipher
-from outbox.settings import ConfigurationError, Settings, load_database_url, load_settings
+from outbox.settings import (
+    ConfigurationError,
+    InstallationSettings,
+    Settings,
+    examine,
+    load,
+    load_database_url,
+    load_settings,
+)
 from outbox.status import read_status
+from outbox.status_report import print_status
 from outbox.user import User
 
 DONE, FAILED, BAD_USAGE, DATABASE_UNREACHABLE = 0, 1, 2, 3
 """Exit codes of every verb."""
-
-COUNT_EVERY_SECONDS = 5.0
-"""How often it is shown how much of a removal is left."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,12 +77,16 @@ def drain() -> None:
     settings = _settings()
     stop = _stop_on_signals()
     with open_daemon(settings, stop) as daemon:
-        daemon.drain()
+        if (refusal := daemon.installation.refusal()) is not None:
+            _exit(FAILED, f"nothing was pushed: {refusal}")
+        with watching("pushing", daemon.count_waiting):
+            daemon.drain()
 
 
 @cli.command("migrate")
 @click.option("--print", "print_only", is_flag=True, help="Show the SQL and change nothing.")
-def migrate_command(print_only: bool) -> None:
+@click.option("--adopt", "adopts", is_flag=True, help="Have a restored or copied database push from now on.")
+def migrate_command(*, print_only: bool, adopts: bool) -> None:
     """Bring the database up to date; harmless to repeat, and from several places at once.
 
     Example: calendar-sync migrate
@@ -82,12 +95,15 @@ def migrate_command(print_only: bool) -> None:
         for migration in migrations():
             click.echo(f"-- migration {migration.version}: {migration.name}\n{migration.sql}")
         return
+    installation = load(InstallationSettings) if adopts else None
     url = load_database_url()
     applied = migrate(url)
     for migration in applied:
         click.echo(f"applied migration {migration.version}: {migration.name}")
     if not applied:
         click.echo("the database is up to date")
+    if installation is not None:
+        click.echo(adopt(url, InstallationKey.of(installation)))
     match renew_rights(url):
         case Rights.RENEWED:
             click.echo("renewed the rights of the services' roles")
@@ -95,6 +111,44 @@ def migrate_command(print_only: bool) -> None:
             _exit(FAILED, "the services' roles lack rights: run sql/roles.sql as an administrator, then start them")
         case Rights.NO_ROLES:
             pass
+
+
+@cli.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check_command(*, as_json: bool) -> None:
+    """Say what is wrong with settings, database and Google, and how to mend it; changes nothing.
+
+    Example: calendar-sync check
+    """
+    findings, code = check()
+    if as_json:
+        click.echo(json.dumps(as_object(findings), ensure_ascii=False))
+    else:
+        print_findings(Console(), findings)
+    sys.exit(code)
+
+
+@cli.command("rotate-keys")
+@click.option("--lost", multiple=True, metavar="KEY_ID", help="A key that nobody has any more; its users reconnect.")
+def rotate_keys(*, lost: tuple[str, ...]) -> None:
+    """Put everything that is stored encrypted under the first of TOKEN_ENCRYPTION_KEYS, beside running daemons.
+
+    Harmless to stop and to repeat.
+
+    Example: calendar-sync rotate-keys
+    """
+    settings = load_settings()
+    cipher, stop = token_cipher(settings), _stop_on_signals()
+    with open_pool(settings.database_url, size=2) as pool:
+        keyring = Keyring(pool, cipher)
+        with counting("going through tokens", 2 * keyring.count_rows()) as progress:  # and once more to be sure
+            try:
+                rotation = keyring.rotate(stop=stop, lost=lost, progress=progress)
+            except KeyInUseError as reason:
+                _exit(BAD_USAGE, str(reason))
+    click.echo("\n".join(rotation.told(cipher.key_ids)))
+    if (unfinished := rotation.unfinished(cipher.key_ids)) is not None:
+        _exit(FAILED, unfinished)
 
 
 @cli.command()
@@ -112,17 +166,20 @@ def replay(outbox_ids: tuple[int, ...]) -> None:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """What waits, how long, and what could not be done.
+    """Say what needs somebody, what waits and for how long, and what could not be done.
 
     Example: calendar-sync status --json
     """
+    installation, _ = examine(InstallationSettings)  # without them it is only looked where the database is
+    key = None if installation is None else InstallationKey.of(installation)
     with open_pool(load_database_url(), size=1) as pool:
-        figures = read_status(pool)
+        with pool.connection() as connection:
+            held_back = refusal_of(connection, key)
+        figures = {"held_back": held_back, **read_status(pool)}
     if as_json:
         click.echo(json.dumps(figures))
     else:
-        for name, figure in figures.items():
-            click.echo(f"{name.replace('_', ' '):<28}{figure}")
+        print_status(Console(), figures)
 
 
 @cli.command("resync")
@@ -164,15 +221,19 @@ def forget_command(*, tenant: str, user: str | None, remove_events: bool, second
     """
     settings = load_settings()
     # What is logged would tear the progress on a terminal apart.
-    configure_logs("warning" if sys.stderr.isatty() else settings.log_level, settings.log_format)
+    configure_logs("warning" if is_shown() else settings.log_level, settings.log_format)
     stop, whose = _stop_on_signals(), Whose(tenant, user)
     with open_pool(settings.database_url, size=4) as pool:
+        with pool.connection() as connection:
+            refusal = refusal_of(connection, InstallationKey.of(settings))
+        if refusal is not None:  # to revoke a grant would end that of the original, too
+            _exit(FAILED, f"{whose} was not forgotten: {refusal}")
         # A revocation that has begun is waited for, whatever comes: Google is asked once.
         grants = Grants(pool, token_cipher(settings), oauth_client(settings, threading.Event()))
         try:
             removal = Removal(pool, grants, whose) if remove_events else None
-            if removal is not None:
-                _carry_through(removal, settings, seconds, stop)
+            if removal is not None and not carry_through(removal, settings, seconds, stop):
+                os._exit(FAILED)  # as in `run`
             forgotten = forget(pool, grants, tenant, user, removal=removal, stop=stop)
         except (AccountBusyError, NotForgottenError) as reason:
             _exit(FAILED, f"{whose} was not forgotten: {reason}; repeat it")
@@ -223,30 +284,6 @@ def main() -> None:
         _exit(DATABASE_UNREACHABLE, f"the database cannot be reached; check DATABASE_URL: {error}")
     except psycopg.Error as error:
         _exit(FAILED, f"the database refused: {error}; is it up to date? calendar-sync migrate")
-
-
-def _carry_through(removal: Removal, settings: Settings, seconds: float, stop: threading.Event) -> None:
-    """Serve, as any other daemon, until the events are removed."""
-    ends, count_at = time.monotonic() + seconds, 0.0
-    columns = (TextColumn("removing events"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("", total=removal.waiting())
-
-        def done() -> bool:
-            nonlocal count_at
-            if time.monotonic() >= count_at and not progress.disable:
-                count_at = time.monotonic() + COUNT_EVERY_SECONDS
-                progress.update(task, completed=max(0, (progress.tasks[0].total or 0) - removal.waiting()))
-            return removal.go_on() == 0 or stop.is_set() or time.monotonic() >= ends
-
-        if removal.left():
-            with open_daemon(settings, threading.Event()) as daemon:
-                if not daemon.serve_until(done):
-                    os._exit(FAILED)  # as in `run`
-    if connections := removal.left():
-        raise NotForgottenError(
-            f"{connections} connections with {removal.waiting()} events to look at are left; {NOTHING_ERASED}"
-        )
 
 
 def _settings() -> Settings:

@@ -11,6 +11,7 @@ from outbox.alarm import Alarm, Gate
 from outbox.crypto import MissingKey, TokenCipher, UnreadableToken
 from outbox.database import Connection
 from outbox.google.oauth import GoogleOAuth, Tokens
+from outbox.metrics import REFRESHED
 from outbox.statements import statement
 from outbox.trouble import OPERATOR_REST_SECONDS, Broken, Resting, Trouble, trouble_in_refresh
 from outbox.user import User
@@ -151,14 +152,20 @@ class Access:
         answer = self._oauth.refresh(refresh_token)
         if isinstance(answer, Tokens):
             self._gate.open()
+            REFRESHED["renewed"].inc()
             self._store(grant, answer)
             return answer.access_token
         trouble = trouble_in_refresh(answer)
         match trouble:
             case Broken():
+                REFRESHED["broken"].inc()
                 self._gate.open()  # our client was accepted, only this grant was not
-            case Resting(operators_matter=True, everybodys=True):
-                self._gate.close(trouble.reason, trouble.seconds)
+            case Resting(operators_matter=True):
+                REFRESHED["operator"].inc()
+                if trouble.everybodys:
+                    self._gate.close(trouble.reason, trouble.seconds)
+            case Resting():
+                REFRESHED["unanswered"].inc()
         return trouble
 
     def _decrypt(self, grant: Grant, column: str, token: bytes) -> str:

@@ -36,6 +36,11 @@ class TokenCipher:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self.current_key_id = next(iter(keys))
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Of all keys, the encrypting one first."""
+        return tuple(self._ciphers)
+
     @classmethod
     def from_keys(cls, text: str) -> "TokenCipher":
         """Read `kid:base64key[,kid:base64key…]`. ValueError says which entry is wrong and how, and shows no key."""

@@ -21,6 +21,16 @@ LONGEST_REST_DOUBLINGS = 6
 """A lane's rest grows from one second to 64, Google's own ceiling for a growing wait."""
 
 
+_OUTCOMES = {
+    Stands: "done",
+    Gone: "done",
+    Unchanged: "done",
+    AskAgain: "again",
+    TryLater: "retry",
+    Impossible: "problem",
+}
+
+
 class Findings:
     """Filled job by job.
 
@@ -33,6 +43,8 @@ class Findings:
         self._failures_in_a_row = 0
         self.settlement = Settlement()
         self.outcomes: Counter[str] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Jobs by action and outcome, as metrics name them."""
 
     @property
     def in_vain(self) -> bool:
@@ -42,6 +54,7 @@ class Findings:
     def note(self, due: DueJob, outcome: Outcome, spoken: Spoken | None = None) -> None:
         """What became of one job."""
         self.outcomes[type(outcome).__name__] += 1
+        self.counts[_action(due, spoken), _OUTCOMES[type(outcome)]] += 1
         self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(outcome, TryLater) else 0
         match outcome:
             case Unchanged():
@@ -94,6 +107,14 @@ class Findings:
             self.settlement.rest_seconds = max(self.settlement.rest_seconds, seconds)
         else:
             self.settlement.backlog_rest_seconds = seconds
+
+
+def _action(due: DueJob, spoken: Spoken | None) -> str:
+    if spoken is None or isinstance(spoken.outcome, Unchanged):
+        return "none"
+    if spoken.conversation.wish.body is None:
+        return "delete"
+    return "insert" if due.etag is None else "update"
 
 
 def _standing(due: DueJob, outcome: Stands | Gone, spoken: Spoken) -> Standing:

@@ -12,7 +12,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from outbox.access import UserGrant, read_grant
 from outbox.connections import Account, begin_disconnect, leave_for_good, store_grant, tenants_wishes
-from outbox.crypto import TokenCipher, UnreadableToken
+from outbox.crypto import MissingKey, TokenCipher, UnreadableToken
 from outbox.database import Connection
 from outbox.google.oauth import GoogleOAuth, RevokeAnswer, Tokens
 from outbox.statements import statement
@@ -170,7 +170,9 @@ class Grants:
             token = self._cipher.decrypt(
                 grant.refresh_token, tenant_id=grant.tenant_id, user_id=grant.user_id, column="refresh_token"
             )
-        except UnreadableToken:
+        except UnreadableToken as unreadable:
+            if isinstance(unreadable, MissingKey) and isinstance(grant, AbandonedGrant):
+                return Revocation.UNANSWERED  # nobody waits for it, and the key may be back in a moment
             log.error("token_unreadable_at_disconnect")
             return Revocation.REFUSED
         match self._oauth.revoke(token):

@@ -56,12 +56,14 @@ class DueJob(NamedTuple):
     Attributes:
         version: of the job.
         payload: None also where it was not asked for.
+        seconds_since_marked: since the first of the changes that it is due for was taken from the outbox.
     """
 
     job_id: str
     generation: int
     attempts: int
     priority: int
+    seconds_since_marked: float
     version: int | None
     cancelled: bool | None
     payload: str | None

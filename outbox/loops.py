@@ -13,6 +13,9 @@ from outbox.database import describe
 
 log = structlog.get_logger(__name__)
 
+LOOK_AROUND_SECONDS = 1.0
+"""A loop that waits shows as often that it is alive."""
+
 LONGEST_PAUSE_SECONDS = 30.0
 """Between two rounds that failed; growing up to this, so that a database that is down is not hammered."""
 
@@ -78,5 +81,5 @@ class Loop:
         while True:
             self._last_progress = time.monotonic()
             left = ends - self._last_progress
-            if left <= 0 or self._stop.is_set() or self._woken.wait(min(left, 5.0)):
+            if left <= 0 or self._stop.is_set() or self._woken.wait(min(left, LOOK_AROUND_SECONDS)):
                 return

@@ -30,6 +30,7 @@ from outbox.lane import (
     Look,
     Settlement,
 )
+from outbox.metrics import COMMIT_TO_PUSH, LIMITED, count_push
 from outbox.payload import InvalidPayload
 from outbox.plan import Impossible, TryLater, Unchanged, needs_call
 from outbox.quota import Priority
@@ -65,7 +66,7 @@ QUOTA_GRACE_SECONDS = 2.0
 
 @dataclass(slots=True)
 class _Turn:
-    """One push of one lane as it began; `todo` once it is decided."""
+    """One push of one lane as it began, and when; `todo` once it is decided."""
 
     due: list[DueJob]
     connections: list[LaneConnection]
@@ -73,6 +74,7 @@ class _Turn:
     found: Findings
     speakers: Speakers
     ration: Ration
+    read_at: float
     todo: list[Todo] | None = None
 
 
@@ -153,7 +155,9 @@ class LanePusher:
             # Nobody else could have gone on: the lane comes back when there is something to go on with.
             found.wait_for_quota(wait, live=ration.priority is Priority.LIVE)
             quota_at = time.monotonic() + wait
+            LIMITED["budget"].inc()
         self._settle(lease, found.settlement)
+        _count(found, time.monotonic() - turn.read_at)
         self._note_quota(lease, quota_at)
         return found.outcomes
 
@@ -182,7 +186,7 @@ class LanePusher:
         due = _of_one_priority(due, together=self._sizes.of(_lane(lease)))
         ration = self._budget.ration(lease, Priority(due[0].priority) if due else Priority.LIVE)
         speakers = Speakers(self._access, lease, connections)
-        return _Turn(due, connections, rendered, Findings(self._stop.is_set), speakers, ration)
+        return _Turn(due, connections, rendered, Findings(self._stop.is_set), speakers, ration, time.monotonic())
 
     def _begin_at_once(self, lease: Lease, look: Look, turn: _Turn) -> Begun | None:
         """Decide and begin where that takes nobody else, in the transaction that has read what is due."""
@@ -318,6 +322,15 @@ class LanePusher:
                 found.note(job.due, spoken.outcome, spoken)
         if len(jobs) == 1 and not found.in_vain:
             self._sizes.went_well(_lane(lease))
+
+
+def _count(found: Findings, seconds_since_read: float) -> None:
+    """What came of a push that has settled."""
+    count_push(found.counts)
+    answered = {standing.job_id for standing in found.settlement.standing}
+    for job in found.settlement.done:
+        if job.priority == Priority.LIVE and job.job_id in answered:
+            COMMIT_TO_PUSH.observe(job.seconds_since_marked + seconds_since_read)
 
 
 def _lane(lease: Lease) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from outbox.database import describe
 from outbox.lane import LaneStore, Lease, LeaseLostError
 from outbox.loops import Loop, jittered
 from outbox.low_water import LowWater
+from outbox.metrics import LEASE_LOST
 from outbox.push import LanePusher
 from outbox.quota import Priority
 from outbox.slots import Slots
@@ -155,6 +156,7 @@ class Pusher:
             log.info("lane_pushed", seconds=round(time.monotonic() - started, 3), **outcomes)
         except LeaseLostError:
             self.lost_leases += 1
+            LEASE_LOST.inc()
             log.warning("lease_lost", seconds=round(time.monotonic() - started, 3))
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("push_lost_the_database", error=describe(error))

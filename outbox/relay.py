@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 from outbox.connections import TEST_ABANDONED
 from outbox.database import Connection
 from outbox.low_water import LowWater
+from outbox.metrics import COALESCED
 from outbox.payload import InvalidPayload
 from outbox.rendering import Rendering, rendering_of
 from outbox.rendering_cache import RenderingCache
@@ -148,7 +149,8 @@ class Relay:
             tenants = {"tenant_ids": sorted({row.tenant_id for row in rows})}
             connection.execute(statement("lane/lock_lanes"), tenants)
             connection.execute(statement("lane/schedule_lanes"), tenants)
-            changed_jobs = 0 if changed is None else _count(changed)
+            changed_jobs, waiting_jobs = (0, 0) if changed is None else _counts(changed)
+        COALESCED.inc(len(rows) - len(tests) - len(reasons) - changed_jobs + waiting_jobs)
         for row in rows:
             if row.id in reasons:
                 log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
@@ -210,11 +212,11 @@ class Relay:
         )
 
 
-def _count(cursor: Cursor) -> int:
+def _counts(cursor: Cursor) -> tuple[int, int]:
     row = cursor.fetchone()
     if row is None:
-        raise AssertionError("a count is one row")
-    return int(row[0])
+        raise AssertionError("counts are one row")
+    return row[0], row[1]
 
 
 def read_payloads(connection: Connection, claimed: list[ClaimedRow]) -> list[OutboxRow]:

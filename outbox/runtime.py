@@ -18,10 +18,12 @@ from outbox.database import Connection, describe, open_pool
 from outbox.google.client import GoogleCalendar
 from outbox.google.oauth import GoogleOAuth
 from outbox.grants import Grants
+from outbox.installation import Installation, InstallationGauge, InstallationKey, OwnLanes
 from outbox.janitor import LEASES_EVERY_SECONDS, Janitor
-from outbox.lane import LaneStore
 from outbox.leaving import LEAVING_EVERY_SECONDS, Leaving
 from outbox.loops import Loop, jittered
+from outbox.metrics_figures import DatabaseFigures, LoopAges
+from outbox.metrics_server import serving_metrics
 from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
 from outbox.pusher import Pusher
@@ -29,7 +31,9 @@ from outbox.refresher import Refresher
 from outbox.relay import Relay
 from outbox.rendering_cache import RenderingCache
 from outbox.settings import Settings
-from outbox.systemd import notify, watchdog_seconds
+from outbox.statements import statement
+from outbox.status_line import StatusLine
+from outbox.systemd import extend_timeout, is_managed, notify, watchdog_seconds
 from outbox.wakeup import Listener
 
 log = structlog.get_logger(__name__)
@@ -43,11 +47,20 @@ HELD_BACK_SECONDS = 0.05
 STUCK_SECONDS = 90.0
 """A loop without progress for this long is stuck: all that a round waits for is bounded well below it."""
 
+STUCK_SHARE = 0.75
+"""Of the time in which systemd wants to hear from us, where it has set one: STUCK_SECONDS of the unit's."""
+
 STOP_SECONDS = 25.0
 """Within this after SIGTERM everything in flight has ended: a call takes 10 s at most, settling less."""
 
+CLOSING_SECONDS = 5.0
+"""After that, for the end of the process itself."""
+
 TOKEN_REQUEST_SECONDS = 5.0
 """Three of them, with the waits between, fit well into a lease."""
+
+FOREIGN_SECONDS = 2.0
+"""How late it is noticed that a database of another installation was taken over."""
 
 ASK_SECONDS = 0.5
 """How late it is noticed that what was served for is done."""
@@ -60,8 +73,10 @@ class Daemon:
 
     def __init__(self, settings: Settings, pool: ConnectionPool[Connection], stop: threading.Event) -> None:
         self._stop = stop
+        self._pool = pool
         oauth = oauth_client(settings, stop)
-        store = LaneStore(pool)
+        self.installation = Installation(pool, InstallationKey.of(settings), completes=True)
+        store = OwnLanes(pool, self.installation)
         self.budget = Budget(
             pool,
             user_per_minute=settings.google_user_quota_per_minute,
@@ -98,26 +113,37 @@ class Daemon:
             self._relay_loop,
             self.pusher.loop,
             Loop("budget", self.budget.work, stop),
-            Loop("janitor", self._janitor_round, stop),
-            Loop("leaving", self._leaving_round, stop),
-            Loop("refresher", Refresher(pool, access, stop).work, stop),
+            Loop("janitor", self._if_ours(self._janitor_round), stop),
+            Loop("leaving", self._if_ours(self._leaving_round), stop),
+            Loop("refresher", self._if_ours(Refresher(pool, access, stop).work), stop),
             Loop("listener", self._listener.listen, stop),
         ]
+        self._metrics_port = settings.metrics_port
+        self._collectors = (DatabaseFigures(pool), LoopAges(self._loops), InstallationGauge(self.installation))
 
     def run(self) -> bool:
         """Serve until `stop` is set, then finish or release what is in flight; False if something would not end."""
-        for loop in self._loops:
-            loop.start()
-        notify(READY="1", STATUS="Serving.")
-        log.info("daemon_ready")
-        every = (watchdog_seconds() or STUCK_SECONDS) / 3
-        while not self._stop.wait(every):
-            if stuck := self._stuck():
+        with serving_metrics(self._metrics_port, self._collectors) as no_metrics:
+            for loop in self._loops:
+                loop.start()
+            notify(READY="1", STATUS=f"Serving.{no_metrics}")
+            log.info("daemon_ready")
+            if is_managed():
+                # Nobody watches it or waits for it: it may fail, or hang.
+                Loop("status", StatusLine(self._pool, no_metrics, self.installation.refusal).work, self._stop).start()
+            self._watch()
+            notify(STOPPING="1", STATUS="Finishing what is in flight.")
+            return self._finish()
+
+    def _watch(self) -> None:
+        """Until `stop` is set: systemd hears that we are alive for as long as every loop gets on."""
+        watched = watchdog_seconds()
+        stuck_after = watched * STUCK_SHARE if watched else STUCK_SECONDS
+        while not self._stop.wait((watched or STUCK_SECONDS) / 4):
+            if stuck := [loop.name for loop in self._loops if loop.seconds_since_progress > stuck_after]:
                 log.error("loop_stuck", loops=stuck)
             else:
                 notify(WATCHDOG="1")
-        notify(STOPPING="1", STATUS="Finishing what is in flight.")
-        return self._finish()
 
     def serve_until(self, done: Callable[[], bool]) -> bool:
         """Serve until `done`, which is asked now and then, or `stop`; then finish as `run` does."""
@@ -144,16 +170,27 @@ class Daemon:
             if not relayed.claimed:
                 self._stop.wait(HELD_BACK_SECONDS)
         self.pusher.drain(wait_for_quota=wait_for_quota)
-        while not self._stop.is_set() and self._leaving.work():
+        while not self._stop.is_set() and self.installation.refusal() is None and self._leaving.work():
             self.pusher.drain(wait_for_quota=wait_for_quota)
         self.budget.give_back()
+
+    def count_waiting(self) -> int:
+        """Rows and marks that a drain has to do with."""
+        with self._pool.connection() as connection:
+            row = connection.execute(statement("metrics/read_figures")).fetchone()
+        return 0 if row is None else int(row[0]) + int(row[2])
 
     def _finish(self) -> bool:
         ends = time.monotonic() + STOP_SECONDS
         for loop in self._loops:
             loop.wake()
-        ended = [loop.join(max(0.0, ends - time.monotonic())) for loop in self._loops]
-        ended.append(self.pusher.finish(max(0.0, ends - time.monotonic())))
+        ended = []
+        for wait in (*(loop.join for loop in self._loops), self.pusher.finish):
+            # Each part that has ended is progress, for which systemd gives the rest the time that they may take.
+            extend_timeout(ends - time.monotonic() + CLOSING_SECONDS)
+            ended.append(wait(max(0.0, ends - time.monotonic())))
+            if not ended[-1]:
+                break
         self._give_back()
         self._listener.close()
         log.info("daemon_stopped", lost_leases=self.pusher.lost_leases, in_time=all(ended))
@@ -166,8 +203,13 @@ class Daemon:
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("quota_not_given_back", error=describe(error))
 
-    def _stuck(self) -> list[str]:
-        return [loop.name for loop in self._loops if loop.seconds_since_progress > STUCK_SECONDS]
+    def _if_ours(self, work: Callable[[], float]) -> Callable[[], float]:
+        """A round of what tells Google or people something, or forgets: not to be done in a copied database."""
+
+        def round_if_ours() -> float:
+            return jittered(FOREIGN_SECONDS) if self.installation.refusal() is not None else work()
+
+        return round_if_ours
 
     def _relay_round(self) -> float:
         relayed = self.relay.relay_batch()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from outbox.crypto import TokenCipher
@@ -108,6 +109,17 @@ class Settings(CommonSettings):
     google_user_quota_per_minute: int = Field(default=600, ge=60, le=1_000_000)
     google_project_quota_per_minute: int = Field(default=10_000, ge=60, le=1_000_000)
     job_retention_days: int = Field(default=90, ge=1, le=36500)
+    metrics_port: int = Field(default=9464, ge=0, le=65535)
+
+
+class InstallationSettings(BaseSettings):
+    """What says which installation this is, and its database."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    database_url: DatabaseUrl
+    google_oauth_client_id: str = Field(min_length=1)
+    google_oauth_redirect_uri: GoogleUrl
 
 
 class _DatabaseSettings(BaseSettings):
@@ -140,11 +152,23 @@ def load(kind: type[S]) -> S:
     Raises:
         ConfigurationError: one of them is missing or malformed.
     """
+    settings, wrong = examine(kind)
+    if settings is None:
+        raise ConfigurationError(wrong[0]) from None
+    return settings
+
+
+def examine(kind: type[S]) -> tuple[S | None, list[str]]:
+    """The settings, or None and a line for each that is missing or malformed."""
     try:
-        return kind(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"))
+        return kind(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY")), []
     except ValidationError as invalid:
-        problem = invalid.errors()[0]
-        name = str(problem["loc"][0]).upper()
-        reason = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-        example = EXAMPLES.get(name) or kind.model_fields[name.lower()].default
-        raise ConfigurationError(f"{name}: {reason}; for example {name}={example}") from None
+        return None, [_told(problem, kind) for problem in invalid.errors()]
+
+
+def _told(problem: ErrorDetails, kind: type[BaseSettings]) -> str:
+    """One line."""
+    name = str(problem["loc"][0]).upper()
+    reason = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+    example = EXAMPLES.get(name) or kind.model_fields[name.lower()].default
+    return f"{name}: {reason}; for example {name}={example}"

@@ -17,6 +17,16 @@ def notify(**state: str) -> bool:
     return True
 
 
+def is_managed() -> bool:
+    """Whether a service manager asked to be told."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
+def extend_timeout(seconds: float) -> None:
+    """Ask for so long from now, where the unit's limit for stopping would end before."""
+    notify(EXTEND_TIMEOUT_USEC=str(max(0, round(seconds * 1_000_000))))
+
+
 def watchdog_seconds() -> float | None:
     """How often systemd wants to hear from this process; None if it does not watch it."""
     usec, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 import structlog
 from psycopg_pool import ConnectionPool
 
+from outbox.acting import presenting
 from outbox.database import Connection, describe
 from outbox.ledger import OUT_OF_REACH, PROJECT, account_scope, lock_pages, quota_transaction, store_pages
 from outbox.quota import leaves_at
@@ -46,9 +47,10 @@ class Tally:
         """Count one request; always true, also where it could not be counted."""
         if self._clock() < self._unreachable_until:
             return True
-        scopes = [scope for scope in (self._account.get(), PROJECT) if scope is not None]
+        account = self._account.get()
+        scopes = [scope for scope in (account, PROJECT) if scope is not None]
         try:
-            with quota_transaction(self._pool) as connection:
+            with presenting(account or ""), quota_transaction(self._pool) as connection:
                 pages = lock_pages(connection, scopes)
                 for page in pages.values():
                     page.window.charge(leaves_at(page.now + LAST_ARRIVAL_SECONDS), 1)

@@ -41,7 +41,15 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT SELECT, UPDATE ON calendar_sync.lane TO calendar_sync_daemon;
 GRANT SELECT ON calendar_sync.calendar_connection, calendar_sync.lane_due, calendar_sync.schema_migration
     TO calendar_sync_daemon;
-GRANT SELECT ON calendar_sync.calendar_writer, calendar_sync.users_calendar TO calendar_sync_daemon, calendar_sync_web;
+-- Whether this database is where it was recorded; the first daemon says for which settings. Who takes a copy over is the owner's matter.
+GRANT SELECT ON calendar_sync.installation TO calendar_sync_daemon, calendar_sync_web;
+GRANT UPDATE (client_id, redirect_uri) ON calendar_sync.installation TO calendar_sync_daemon;
+GRANT EXECUTE ON FUNCTION calendar_sync.database_place() TO calendar_sync_daemon, calendar_sync_web;
+GRANT SELECT ON calendar_sync.calendar_writer TO calendar_sync_daemon;
+REVOKE SELECT ON calendar_sync.calendar_writer FROM calendar_sync_web; -- had it once, and never read it
+GRANT SELECT ON calendar_sync.users_calendar, calendar_sync.staying_user TO calendar_sync_daemon, calendar_sync_web;
+GRANT EXECUTE ON FUNCTION calendar_sync.sees_every_tenant(), calendar_sync.count_sharers(text, bigint)
+    TO calendar_sync_daemon, calendar_sync_web;
 -- What Google's answers change.
 GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token, access_token_expires_at, cooling_until,
               cooling_reason, lost_calendar_id)
@@ -49,7 +57,7 @@ GRANT UPDATE (state, reconnect_reason, cannot_empty, refresh_token, access_token
 GRANT EXECUTE ON FUNCTION calendar_sync.clear_grant(bigint, bigint, text, integer)
     TO calendar_sync_daemon, calendar_sync_web;
 GRANT SELECT, UPDATE (emptying_since, total, lost), DELETE ON calendar_sync.departure TO calendar_sync_daemon;
-GRANT SELECT, DELETE ON calendar_sync.abandoned_grant TO calendar_sync_daemon;
+GRANT SELECT, UPDATE (refresh_token), DELETE ON calendar_sync.abandoned_grant TO calendar_sync_daemon;
 GRANT SELECT, UPDATE (picked_up_at, access_at, written_at, read_back_at, removed_at, failure), DELETE
     ON calendar_sync.test_push TO calendar_sync_daemon;
 -- It reminds of what stays broken, and puts off what it renews; what broke or works again is written by a trigger.
@@ -65,6 +73,9 @@ GRANT SELECT ON calendar_sync.chosen_calendar TO calendar_sync_daemon;
 -- Their feeds go first; of one it sees whose it is.
 GRANT SELECT (tenant_id, user_id), DELETE ON calendar_sync.calendar_feed TO calendar_sync_daemon;
 GRANT EXECUTE ON FUNCTION calendar_sync.erase_user(text, text), calendar_sync.erase_tenant(text) TO calendar_sync_daemon;
+-- Numbers for monitoring: of the tables, and of others' sessions no more than an age.
+GRANT SELECT ON calendar_sync.figures TO calendar_sync_daemon, calendar_sync_web;
+GRANT EXECUTE ON FUNCTION calendar_sync.oldest_transaction_seconds() TO calendar_sync_daemon, calendar_sync_web;
 -- What is used of Google's quotas, and by whom it is counted.
 GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_sync.quota, calendar_sync.request_hour TO calendar_sync_daemon;
 GRANT SELECT, INSERT, UPDATE ON calendar_sync.quota, calendar_sync.request_hour TO calendar_sync_web;
@@ -99,3 +110,70 @@ GRANT EXECUTE ON FUNCTION calendar_sync.visit_feed(bytea), calendar_sync.feed_jo
 
 -- The host app reads what is worth telling its users, and nothing else.
 GRANT SELECT ON calendar_sync.notification TO calendar_sync_host;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Row-level security: the web app's sessions say for whom they act (outbox/acting.py), and whatever a statement asks for, they see and touch
+-- nothing of anybody else; without a word, nothing at all. What users of one tenant share is the tenant's: its lanes, and which jobs stand or wait
+-- there. (What belongs to nobody, schema_migration and request_hour, is open.) The daemon is everybody's, and the owner is subject to no policy.
+DO $$
+DECLARE
+    of_tenant CONSTANT text := $c$tenant_id = current_setting('calendar_sync.tenant_id', true)$c$;
+    of_user   CONSTANT text := of_tenant || $c$ AND user_id = current_setting('calendar_sync.user_id', true)$c$;
+    presented CONSTANT text := $c$ = current_setting('calendar_sync.presented', true)$c$;
+    rules     CONSTANT jsonb := jsonb_build_object(
+        'abandoned_grant', of_user,
+        'calendar_connection', of_user,
+        -- A visitor without a session knows the row by the hash of a secret.
+        'calendar_feed', of_user || $c$ OR encode(token_hash, 'hex')$c$ || presented,
+        'consent_attempt', of_user || $c$ OR encode(state_hash, 'hex')$c$ || presented,
+        'departure', of_tenant || $c$ AND EXISTS (
+            SELECT FROM calendar_sync.calendar_connection AS connection
+            WHERE connection.connection_id = departure.connection_id
+              AND connection.user_id = current_setting('calendar_sync.user_id', true)
+        )$c$,
+        'job', of_tenant,
+        'lane', of_tenant,
+        'pending_push', of_tenant,
+        'pushed_event', of_tenant,
+        'quota', $c$scope = 'project' OR scope$c$ || presented,
+        'rate_limit', $c$encode(bucket, 'hex')$c$ || presented,
+        'test_push', of_user
+    );
+    held      text;
+    -- Without a word, in a database that was upgraded (migration 11): a web worker of the release before.
+    former    CONSTANT boolean := to_regprocedure('calendar_sync.is_of_the_previous_release()') IS NOT NULL;
+    fenced    text;
+BEGIN
+    IF (SELECT bool_and(relrowsecurity AND 2 = (SELECT count(*) FROM pg_policy WHERE polrelid = pg_class.oid))
+        FROM jsonb_object_keys(rules) AS name JOIN pg_class ON pg_class.oid = to_regclass('calendar_sync.' || name)) THEN
+        RETURN; -- as it should be, so that nobody is held up
+    END IF;
+    SELECT string_agg('calendar_sync.' || name, ', ') INTO held FROM jsonb_object_keys(rules) AS name;
+    -- All tables at once or none, so that this and a push never wait for each other; and nobody waits for long.
+    FOR attempt IN 1..300 LOOP
+        BEGIN
+            SET LOCAL lock_timeout = '100ms';
+            EXECUTE 'LOCK TABLE ' || held || ' IN ACCESS EXCLUSIVE MODE';
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF attempt = 300 THEN
+                RAISE;
+            END IF;
+            PERFORM pg_sleep(0.2);
+        END;
+    END LOOP;
+    FOR fenced IN SELECT jsonb_object_keys(rules) LOOP
+        EXECUTE format('DROP POLICY IF EXISTS of_whom_the_web_app_acts_for ON calendar_sync.%I', fenced);
+        EXECUTE format('DROP POLICY IF EXISTS of_the_daemon ON calendar_sync.%I', fenced);
+        EXECUTE format('CREATE POLICY of_whom_the_web_app_acts_for ON calendar_sync.%I TO calendar_sync_web USING (%s)',
+                       fenced, rules ->> fenced || CASE WHEN former THEN ' OR calendar_sync.is_of_the_previous_release()' ELSE '' END);
+        EXECUTE format('CREATE POLICY of_the_daemon ON calendar_sync.%I TO calendar_sync_daemon USING (true)', fenced);
+        EXECUTE format('ALTER TABLE calendar_sync.%I ENABLE ROW LEVEL SECURITY', fenced);
+    END LOOP;
+END $$;
+DO $$
+BEGIN
+    IF to_regprocedure('calendar_sync.is_of_the_previous_release()') IS NOT NULL THEN
+        GRANT EXECUTE ON FUNCTION calendar_sync.is_of_the_previous_release() TO calendar_sync_daemon, calendar_sync_web;
+    END IF;
+END $$;

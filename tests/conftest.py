@@ -31,8 +31,9 @@ settings.load_profile("project")
 class PostgresForRun:
     """Answers the workers from the process that controls the run; with its end the embedded server ends.
 
-    `url` is the server's, TEST_DATABASE_URL if that is given; `template` the name of a migrated database without
-    sessions. Each is made when first asked for. Requests are served one after another by a single thread.
+    `url` is the server's, TEST_DATABASE_URL if that is given; `template` the name of a migrated database with the
+    roles' rights and without sessions. Each is made when first asked for. Requests are served one after another by a
+    single thread.
     """
 
     def __init__(self) -> None:
@@ -79,12 +80,12 @@ class PostgresForRun:
         return self._url
 
     def _make_template(self) -> str:
-        from outbox.migrations import migrate  # noqa: PLC0415 - only runs that use a database need it
+        from web.demo.stage import bring_up_to_date  # noqa: PLC0415 - only runs that use a database need it
 
         name = f"calendar_sync_template_{uuid4().hex}"
         create_database(self._server_url(), name)
         try:
-            migrate(of_database(self._server_url(), name))
+            bring_up_to_date(of_database(self._server_url(), name))
         except BaseException:
             drop_database(self._server_url(), name)
             raise
@@ -109,6 +110,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     node.workerinput["postgres_address"] = node.config.stash[POSTGRES].address
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half of the time of these tests passes in waiting for other processes, for timers and for sockets."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -168,6 +175,15 @@ def create_database(server_url: str, name: str, *, template: str = "template1") 
         admin.execute(statement + strategy)
 
 
+def own(url: str) -> None:
+    """Have a copy of the template push for whoever comes first, as a database does that has just been made."""
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(
+            "UPDATE calendar_sync.installation"
+            " SET place = calendar_sync.database_place(), database_name = current_database()"
+        )
+
+
 def drop_database(server_url: str, name: str) -> None:
     """Drops a database and ends its sessions; fine if there is none of that name."""
     statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
@@ -190,8 +206,9 @@ def server_url(postgres_address: str) -> str:
 
 @pytest.fixture
 def database_url(server_url: str, postgres_address: str) -> Iterator[str]:
-    """URL of a migrated database of this test's own, dropped afterwards whatever is still connected."""
+    """URL of a migrated database with roles, of this test's own, dropped afterwards whatever is still connected."""
     name = f"test_{uuid4().hex}"
     create_database(server_url, name, template=ask(postgres_address, "template"))
+    own(of_database(server_url, name))
     yield of_database(server_url, name)
     drop_database(server_url, name)

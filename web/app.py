@@ -9,6 +9,7 @@ import web.api.resources
 import web.feed.resource
 import web.page.resources
 from web.health import add_health
+from web.metrics import add_metrics
 from web.middleware import Authentication, Bodies, RequestLog, SecurityHeaders
 from web.problem import add_error_handlers
 from web.services import Services, open_services
@@ -35,6 +36,7 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         self.services = services
         add_error_handlers(self)
         add_health(self, services.pool)
+        add_metrics(self, services.pool)
         web.api.resources.add_routes(self, services)
         web.feed.resource.add_routes(self, services)
         web.page.resources.add_routes(self, services)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from psycopg_pool import ConnectionPool
 
+from outbox.acting import presenting
 from outbox.database import Connection
 from outbox.statements import statement
 from outbox.user import User
@@ -56,19 +57,19 @@ class Attempts:
 
     def find(self, state_hash: bytes) -> Attempt | None:
         """The attempt with this state."""
-        with self._pool.connection() as connection:
+        with presenting(state_hash.hex()), self._pool.connection() as connection:
             row = connection.execute(statement("consent/read_attempt"), {"state_hash": state_hash}).fetchone()
         return None if row is None else Attempt(User(row[0], row[1]), *row[2:])
 
     def take(self, state_hash: bytes) -> bool:
         """Use the attempt up; False if that has happened before, or its time is over."""
-        with self._pool.connection() as connection:
+        with presenting(state_hash.hex()), self._pool.connection() as connection:
             taken = connection.execute(statement("consent/take_attempt"), {"state_hash": state_hash})
             return taken.fetchone() is not None
 
     def record(self, state_hash: bytes, outcome: str) -> None:
         """Write down how a taken attempt ended."""
-        with self._pool.connection() as connection:
+        with presenting(state_hash.hex()), self._pool.connection() as connection:
             connection.execute(statement("consent/record_outcome"), {"state_hash": state_hash, "outcome": outcome})
 
     def unfinished(self, user: User) -> datetime | None:

@@ -16,10 +16,12 @@ from typing import Literal
 import structlog
 from psycopg_pool import ConnectionPool
 
+from outbox.acting import acting_for
 from outbox.connection_view import read_connection
 from outbox.crypto import TokenCipher
 from outbox.database import Connection
 from outbox.google.oauth import GoogleOAuth
+from outbox.tracebacks import outline
 from outbox.user import User
 from web.attempts import ATTEMPT_SECONDS, Attempt, Attempts
 from web.capacity import AWAITING_CALLBACKS, GooglePlaces
@@ -27,7 +29,6 @@ from web.limits import RateLimits
 from web.problem import Problem
 from web.redemption import Redemption
 from web.return_to import PAGE, parse_return_to, with_outcome
-from web.tracebacks import outline
 
 __all__ = ["ATTEMPT_SECONDS", "CallbackAnswer", "Consent", "Finished", "Started"]
 
@@ -183,7 +184,8 @@ class Consent:
         """How the attempt ends; None if another callback has used it up."""
         if not self._attempts.take(state_hash):
             return None
-        outcome = self._redemption.outcome(attempt, code=answer.code, error=answer.error)
+        with acting_for(attempt.user):  # whose session need not be open in this browser any more
+            outcome = self._redemption.outcome(attempt, code=answer.code, error=answer.error)
         self._attempts.record(state_hash, outcome)
         log.info("consent_finished", outcome=outcome)
         return outcome

@@ -1,7 +1,7 @@
 """gunicorn's settings: `gunicorn -c python:web.gunicorn_conf web.app:application`.
 
-From the environment come WEB_BIND (default 127.0.0.1:8080; also fd://3 or unix:PATH) and WEB_CONCURRENCY (processes,
-default 2). TLS is the proxy's affair.
+From the environment come WEB_BIND (default 127.0.0.1:8080; also fd://3 or unix:PATH; not asked where systemd hands over
+a socket) and WEB_CONCURRENCY (processes, default 2). TLS is the proxy's affair.
 """
 
 import logging
@@ -14,9 +14,10 @@ from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-un
 
 from outbox.logs import configure_logs
 from outbox.settings import ConfigurationError
+from outbox.systemd import notify
+from outbox.tracebacks import outline
 from web.capacity import THREADS
 from web.settings import load_web_settings
-from web.tracebacks import outline
 from web.worker import DeadlineWorker
 
 BAD_CONFIGURATION = 2
@@ -24,6 +25,9 @@ BAD_CONFIGURATION = 2
 
 GRACE_SECONDS = 20
 """After SIGTERM, for requests in flight: the longest waits for Google twice, 10 seconds each."""
+
+MANAGER, OUR_MANAGER = "NOTIFY_SOCKET", "CALENDAR_SYNC_NOTIFY_SOCKET"
+"""Where systemd listens: as it tells us, and under the name that gunicorn does not know."""
 
 _TELLING_OF_A_REQUEST = re.compile(r"(Invalid request|Error handling request)\b.*", re.DOTALL)
 
@@ -57,12 +61,22 @@ def redact(record: logging.LogRecord) -> bool:
 
 def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's form
     """Read the settings before a socket is bound; what is wrong is one line, and no start."""
+    # gunicorn would call itself ready before anything can serve; a worker says so instead.
+    if manager := os.environ.pop(MANAGER, None):
+        os.environ[OUR_MANAGER] = manager
     try:
         settings = load_web_settings()
     except ConfigurationError as error:
         _end(" ".join(str(error).split()))
     else:
         configure_logs(settings.log_level, settings.log_format)
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's form
+    """Tell systemd that requests are answered, now that an application stands; each worker does, which is harmless."""
+    if manager := os.environ.get(OUR_MANAGER):
+        os.environ[MANAGER] = manager
+        notify(READY="1", STATUS="Serving.")
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's form

@@ -9,6 +9,7 @@ from typing import Literal
 
 from psycopg_pool import ConnectionPool
 
+from outbox.acting import presenting
 from outbox.database import Connection
 from outbox.statements import statement
 from web.problem import Problem
@@ -67,11 +68,11 @@ class RateLimits:
         Raises:
             Problem: 429 "too_many_requests", with Retry-After.
         """
-        limit = LIMITS[name]
-        with self._pool.connection() as connection:
+        limit, bucket = LIMITS[name], _bucket(name, key)
+        with presenting(bucket.hex()), self._pool.connection() as connection:
             taken = connection.execute(
                 statement("web/take_token"),
-                {"bucket": _bucket(name, key), "burst": limit.burst, "per_second": limit.per_second},
+                {"bucket": bucket, "burst": limit.burst, "per_second": limit.per_second},
             ).fetchone()
         if taken is None:
             raise Problem(

@@ -10,6 +10,7 @@ import falcon
 import structlog
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
+from outbox.acting import act_for
 from outbox.user import User
 from web.identity import Identity, unauthenticated
 from web.problem import Problem
@@ -112,7 +113,9 @@ class Resource(Protocol):
 
 
 class Authentication:
-    """Finds out who asks; lets nobody else than a user at a resource that is not declared open."""
+    """Finds out who asks, for whom the database is used then; lets nobody else than a user at a resource that is not
+    declared open.
+    """
 
     def __init__(self, identity: Identity, *, cookie_name: str, public_base_url: str) -> None:
         self._identity = identity
@@ -122,6 +125,11 @@ class Authentication:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's form
         """Nobody, until somebody is found."""
         req.context.user, req.context.by_cookie = None, False
+        act_for(None)
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, ok: bool) -> None:  # noqa: ARG002 - Falcon's form
+        """Nobody again: the thread goes on to other requests."""
+        act_for(None)
 
     def process_resource(
         self,
@@ -147,6 +155,7 @@ class Authentication:
                 "For your safety, changes are accepted from our own pages only. Open the settings page and try there.",
             )
         req.context.user, req.context.by_cookie = user, by_cookie
+        act_for(user)
 
     def _caller(self, req: falcon.Request) -> tuple[User, bool]:
         """The user, and whether a cookie says so; an Authorization header beats it, a bad one too."""

@@ -17,6 +17,7 @@ from outbox.database import Connection
 from outbox.google.calendar_list import CalendarList, is_calendar_id
 from outbox.google.meaning import Answer, Meaning
 from outbox.grants import Grants, Revocation
+from outbox.installation import Installation
 from outbox.statements import statement
 from outbox.tally import Tally
 from outbox.testpush import TestPush
@@ -65,8 +66,11 @@ class Operations:
         limits: RateLimits,
         places: GooglePlaces,
         tally: Tally,
+        installation: Installation,
     ) -> None:
-        """`places`: of this process, among those who wait for Google. `tally`: of the requests made of it."""
+        """`places`: of this process, among those who wait for Google. `tally`: of the requests made of it.
+        `installation`: whether grants may be used that are stored here.
+        """
         self._pool = pool
         self._access = access
         self._grants = grants
@@ -75,6 +79,7 @@ class Operations:
         self._limits = limits
         self._places = places
         self._tally = tally
+        self._installation = installation
 
     def connection(self, user: User) -> ConnectionView:
         """The user's connection as it is now."""
@@ -132,6 +137,7 @@ class Operations:
     def disconnect(self, user: User, *, remove_events: bool) -> Revocation:
         """Forget the user's grant, whatever Google says to it; with `remove_events` once our events are gone."""
         self._take("disconnect", user)
+        self._need_own_grants()
         with self._places.place(), refusals.of_engine():
             return self._grants.disconnect(user, remove_events=remove_events)
 
@@ -219,6 +225,7 @@ class Operations:
     def _ask(self, grant: UserGrant, question: Callable[[str], T | Answer]) -> T | Answer:
         """Ask Google with the user's token, and once more with a new one if it is not taken."""
         self._take("calendars", User(grant.tenant_id, grant.user_id))
+        self._need_own_grants()
         with self._places.place(), self._tally.on_behalf_of(grant.account_id, grant.connection_id):
             answer = question(self._token(grant))
             if isinstance(answer, Answer) and answer.meaning is Meaning.UNAUTHORIZED:
@@ -227,6 +234,11 @@ class Operations:
             self._access.record_trouble(grant, trouble_in_answer(answer, 0))
             raise refusals.reconnect_needed()
         return answer
+
+    def _need_own_grants(self) -> None:
+        """In a copied database nobody's grant is used or revoked: it is the original's users who would lose theirs."""
+        if (refusal := self._installation.refusal()) is not None:
+            raise refusals.not_configured(refusal)
 
     def _token(self, grant: UserGrant, *, refused: bool = False) -> str:
         token = self._access.access_token(grant, refused=refused)

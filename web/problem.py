@@ -11,8 +11,8 @@ import psycopg
 import structlog
 
 from outbox.database import describe
+from outbox.tracebacks import outline
 from web.page.static_files import address
-from web.tracebacks import outline
 
 log = structlog.get_logger(__name__)
 

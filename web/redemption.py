@@ -19,9 +19,9 @@ from outbox.google.oauth import (
 )
 from outbox.grants import AccountBusyError, GrantEndedError, Grants
 from outbox.tally import Tally
+from outbox.tracebacks import outline
 from web.attempts import Attempt
 from web.outcomes import code_of_refusal
-from web.tracebacks import outline
 
 log = structlog.get_logger(__name__)
 

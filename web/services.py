@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from psycopg_pool import ConnectionPool
 
 from outbox.access import Access
+from outbox.acting import introduce
 from outbox.crypto import TokenCipher
 from outbox.database import Connection, connection_string
 from outbox.google.calendar_list import CalendarList
 from outbox.google.oauth import GoogleOAuth
 from outbox.grants import Grants
+from outbox.installation import Installation, InstallationKey
 from outbox.tally import Tally
 from web.capacity import POOL_SIZE, FeedPlaces, GooglePlaces
 from web.consent import Consent
@@ -63,7 +65,7 @@ def open_services(settings: WebSettings) -> Services:
     In a server that forks, call it after the fork: the pool has threads.
     """
     stop = threading.Event()
-    pool = _open_pool(settings.database_url)
+    pool = open_web_pool(settings.database_url)
     cipher = TokenCipher.from_keys(settings.token_encryption_keys.get_secret_value())
     oauth = GoogleOAuth(
         settings.google_oauth_client_id,
@@ -112,6 +114,7 @@ def open_services(settings: WebSettings) -> Services:
             limits=limits,
             places=places,
             tally=tally,
+            installation=Installation(pool, InstallationKey.of(settings)),
         ),
         feeds=feeds,
         identity=Identity(settings),
@@ -122,7 +125,7 @@ def open_services(settings: WebSettings) -> Services:
     )
 
 
-def _open_pool(url: str) -> ConnectionPool[Connection]:
+def open_web_pool(url: str) -> ConnectionPool[Connection]:
     """Without a first connection, unlike the daemon's: a page that says what is wrong beats no page."""
     return ConnectionPool(
         connection_string(url, application_name=APPLICATION_NAME),
@@ -132,6 +135,6 @@ def _open_pool(url: str) -> ConnectionPool[Connection]:
         timeout=POOL_SECONDS,
         max_idle=120,
         kwargs={"autocommit": True},
-        check=ConnectionPool.check_connection,
+        check=introduce,
         name=APPLICATION_NAME,
     )

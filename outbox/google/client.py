@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from prometheus_client import Histogram
 from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_event, wait_exponential, wait_random
 
 from outbox.google.batch import decode, encode
-from outbox.google.calls import Call, Delete, Probe, Read
+from outbox.google.calls import Call, Delete, Insert, Probe, Read, Update
 from outbox.google.deadline import NoReplyError, NotSentError, Reply, Transport
 from outbox.google.meaning import OF_WHOEVER_CALLS, Answer, Body, Meaning, read_answer
 from outbox.google.metering import Payment, payment
 from outbox.google.request import HttpRequest, request_for
+from outbox.metrics import LIMITED, REQUESTS
 
 MAX_TRIES = 3
 """HTTP requests for one call; what needs more goes back to the table."""
@@ -45,6 +47,20 @@ _CROWDED = frozenset({Meaning.RATE_LIMITED, Meaning.CONFLICT})
 """So many calls at once were too many for Google, or for the calendar."""
 
 _EXPECTED = {Delete: Body.NOTHING, Probe: Body.CALENDAR}
+
+_TIMED = {
+    Insert: REQUESTS["insert"],
+    Read: REQUESTS["get"],
+    Update: REQUESTS["update"],
+    Delete: REQUESTS["delete"],
+    Probe: REQUESTS["list"],
+}
+
+_LIMITED = {
+    Meaning.RATE_LIMITED: LIMITED["google_rate"],
+    Meaning.USAGE_LIMITED: LIMITED["google_usage"],
+    Meaning.PROJECT_LIMITED: LIMITED["google_day"],
+}
 
 _OUT_OF_BUDGET = Answer(Meaning.OUT_OF_BUDGET, message="out of quota")
 _TOO_LATE = Answer(Meaning.NOT_SENT, message="the deadline had passed")
@@ -200,7 +216,8 @@ class GoogleCalendar:
         with payment(1) as paid:
             if not paid.units:
                 return _OUT_OF_BUDGET
-            reply = self._send(request, access_token, min(deadline, self._clock() + self._request_timeout), paid)
+            deadline = min(deadline, self._clock() + self._request_timeout)
+            reply = self._send(request, access_token, deadline, paid, _TIMED[type(call)])
         return (
             reply if isinstance(reply, Answer) else _read(call, reply.status, reply.headers, reply.body, access_token)
         )
@@ -221,7 +238,7 @@ class GoogleCalendar:
                 encode([request_for(call, calendar_id, base_path=self._base_path) for call in sent], boundary),
             )
             seconds = self._request_timeout + PART_SECONDS * len(sent)
-            reply = self._send(batch, access_token, min(deadline, self._clock() + seconds), paid)
+            reply = self._send(batch, access_token, min(deadline, self._clock() + seconds), paid, REQUESTS["batch"])
         if isinstance(reply, Answer):
             return Together([reply] * len(sent) + unpaid)
         if reply.status != 200:
@@ -237,20 +254,23 @@ class GoogleCalendar:
         ]
         return Together(answers + unpaid)
 
-    def _send(self, request: HttpRequest, access_token: str, deadline: float, paid: Payment) -> Reply | Answer:
+    def _send(
+        self, request: HttpRequest, access_token: str, deadline: float, paid: Payment, timed: Histogram
+    ) -> Reply | Answer:
         """Make one HTTP request; the reply, or why there is none."""
         try:
-            reply = self._transport.send(
-                request.method,
-                self._origin + request.target,
-                headers={
-                    "Authorization": f"Bearer {access_token}",
-                    "Accept": "application/json",
-                    **request.headers,
-                },
-                body=request.body,
-                deadline=deadline,
-            )
+            with timed.time():
+                reply = self._transport.send(
+                    request.method,
+                    self._origin + request.target,
+                    headers={
+                        "Authorization": f"Bearer {access_token}",
+                        "Accept": "application/json",
+                        **request.headers,
+                    },
+                    body=request.body,
+                    deadline=deadline,
+                )
         except NotSentError as failure:
             paid.answered = True  # as good as
             return Answer(Meaning.NOT_SENT, message=str(failure))
@@ -264,6 +284,8 @@ def _read(call: Call, status: int, headers: Mapping[str, str], body: bytes, acce
     # Nothing of a refusal may repeat the token to a log, whoever wrote the refusal.
     text = body if status < 300 else body.replace(access_token.encode(), b"[token]")
     answer = read_answer(status, headers, text, expects=_EXPECTED.get(type(call), Body.EVENT), now=datetime.now(UTC))
+    if (limited := _LIMITED.get(answer.meaning)) is not None:
+        limited.inc()
     return replace(answer, requests=1)
 
 

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
+from outbox.metrics import QUOTA_UNITS
+
 
 class Meter(Protocol):
     """Pays for requests, one at a time."""
@@ -64,6 +66,7 @@ def payment(wanted: int) -> Iterator[Payment]:
     """Have one HTTP request paid for, in which up to so many calls are made; 0 units: nothing may be sent."""
     meter = payer()
     paid = Payment(next((units for units in range(wanted) if not meter.take()), wanted))
+    QUOTA_UNITS.inc(paid.units)
     try:
         yield paid
     finally:

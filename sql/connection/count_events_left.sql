@@ -8,9 +8,8 @@ WHERE used.tenant_id = %(tenant_id)s
   AND used.user_id = %(user_id)s
   AND (pushed.content_hash IS NOT NULL OR pushed.in_doubt)
   AND NOT EXISTS (
-      SELECT FROM calendar_sync.calendar_connection AS staying
+      SELECT FROM calendar_sync.staying_user AS staying
       WHERE staying.tenant_id = used.tenant_id
         AND staying.calendar_id = used.calendar_id
         AND staying.user_id <> %(user_id)s
-        AND staying.state NOT IN ('not_connected', 'disconnecting')
   )

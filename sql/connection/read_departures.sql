@@ -5,11 +5,10 @@ SELECT coalesce(departure.calendar_name, departure.calendar_id) AS name,
        left_there.events,
        CASE WHEN departure.emptying_since IS NOT NULL THEN greatest(departure.total, left_there.events) END AS total,
        EXISTS (
-           SELECT FROM calendar_sync.calendar_connection AS staying
+           SELECT FROM calendar_sync.staying_user AS staying
            WHERE staying.tenant_id = departure.tenant_id
              AND staying.calendar_id = departure.calendar_id
              AND staying.connection_id <> departure.connection_id
-             AND staying.state NOT IN ('not_connected', 'disconnecting')
        ) AS shared
 FROM calendar_sync.departure
 JOIN calendar_sync.calendar_connection AS connection USING (connection_id)

@@ -2,6 +2,7 @@
 -- Index: pending_push_due, from the first entry of each priority on, so that what waits behind costs nothing; then the primary keys of job,
 -- pushed_event and retired_event.
 SELECT pending.job_id, pending.generation, pending.attempts, pending.priority,
+       extract(epoch FROM calendar_sync.now() - pending.first_marked_at)::float8 AS seconds_since_marked,
        job.version, job.cancelled, CASE WHEN job.version <> ALL (%(without)s::bigint[]) THEN job.payload::text END AS payload,
        pushed.event_id, pushed.id_generation, pushed.in_doubt, pushed.etag, pushed.content_hash,
        pushed.users_fields, pushed.seen_by, pushed.pushed_at IS NOT NULL AS ever_confirmed,
@@ -19,7 +20,7 @@ FROM (
     SELECT due.*
     FROM (VALUES (0::smallint), (1), (2)) AS urgency (priority)
     CROSS JOIN LATERAL (
-        SELECT first.tenant_id, first.calendar_id, first.job_id, first.generation, first.attempts, first.priority, first.due_at
+        SELECT first.tenant_id, first.calendar_id, first.job_id, first.generation, first.attempts, first.priority, first.due_at, first.first_marked_at
         FROM calendar_sync.pending_push AS first
         WHERE first.tenant_id = %(tenant_id)s
           AND first.calendar_id = %(calendar_id)s

@@ -6,7 +6,7 @@
 -- afresh. A live edit goes first (priority 0), also if the job has been waiting as part of a backfill. Every calendar, whatever its filter:
 -- whether the job was wanted there before is the pusher's to know.
 -- Index: job_pkey, outbox_pkey, calendar_connection_calendar, departure_pkey, pending_push_pkey. Jobs, and then marks, in key order, so that two
--- relays cannot wait for each other. Answers how many jobs were changed.
+-- relays cannot wait for each other. Answers how many jobs were changed, and how many of them were waiting already.
 WITH changed AS (
     INSERT INTO calendar_sync.job AS job (tenant_id, job_id, version, revision, cancelled, payload, ends_at, updated_at)
     SELECT outbox.tenant_id, outbox.job_id, outbox.id,
@@ -54,5 +54,7 @@ WITH changed AS (
         ),
         attempts = 0,
         problem = NULL
+    RETURNING pending.tenant_id, pending.job_id, pending.first_marked_at
 )
-SELECT count(*) FROM changed
+SELECT (SELECT count(*) FROM changed),
+       (SELECT count(DISTINCT (tenant_id, job_id)) FROM marked WHERE first_marked_at < calendar_sync.now())

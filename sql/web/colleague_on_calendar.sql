@@ -4,11 +4,10 @@
 SELECT EXISTS (
     SELECT
     FROM calendar_sync.calendar_connection AS leaving
-    JOIN calendar_sync.calendar_connection AS staying USING (tenant_id)
+    JOIN calendar_sync.staying_user AS staying USING (tenant_id)
     WHERE leaving.tenant_id = %(tenant_id)s
       AND leaving.user_id = %(user_id)s
       AND staying.user_id <> leaving.user_id
-      AND staying.state NOT IN ('not_connected', 'disconnecting')
       AND (staying.calendar_id = leaving.calendar_id
            OR (leaving.calendar_id IS NULL AND staying.calendar_id IN (
                SELECT departure.calendar_id FROM calendar_sync.departure

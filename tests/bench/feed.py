@@ -19,6 +19,7 @@ import psycopg
 import structlog
 from falcon.testing import Result, TestClient
 
+from outbox.acting import acting_for
 from outbox.user import User
 from tests.integration.many_jobs import insert_jobs
 from web.app import create_app
@@ -53,7 +54,8 @@ def measure(jobs: int, visits: int) -> dict[str, object]:
         figures: dict[str, object] = {"jobs": jobs, "visits": visits}
         # A feed each, so that neither is read more often than one may be.
         for user, job_filter in (("u_6", "all"), ("u_7", "assigned")):
-            made = app.services.feeds.renew(User(TENANT, user), job_filter)  # type: ignore[arg-type]
+            with acting_for(User(TENANT, user)):
+                made = app.services.feeds.renew(User(TENANT, user), job_filter)  # type: ignore[arg-type]
             path = made.url.removeprefix(stage.web_settings.public_base_url)
             first, feed = timed(visits, lambda path=path: client.simulate_get(path))  # type: ignore[misc]
             zipped, small = timed(

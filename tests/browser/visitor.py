@@ -147,47 +147,46 @@ class Visitor:
         return window
 
     def look(self, name: str) -> None:
-        """See that nobody is shut out, in both schemes and on small phones, and keep pictures."""
+        """See that nobody is shut out, in both schemes and on small phones."""
         _check(self.page, name)
 
 
 def _check(page: Page, name: str) -> None:
-    folder = artefacts()
     opened = page.locator("details:not([open])").element_handles()
     page.evaluate(OPEN_ALL)
-    for scheme in SCHEMES:
+    for scheme, rules in SCHEMES.items():
         page.emulate_media(color_scheme=scheme)
-        violations = _violations(page)
+        violations = _violations(page, rules)
         assert violations == [], f"{name}, {scheme}: {violations}"
-        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+        _keep(page, f"{name}-{scheme}")
     page.emulate_media(color_scheme="light")
     for width in PHONES:
         page.set_viewport_size({"width": width, "height": HEIGHT})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} scrolls sideways at {width}"
         cut_off = page.evaluate(TOO_WIDE)
         assert cut_off == [], f"{name} is cut off at {width}: {cut_off}"
-    page.screenshot(path=folder / f"{name}-phone.png", full_page=True)
+    _keep(page, f"{name}-phone")
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     for part in opened:
         part.evaluate("(part) => { part.open = false }")
 
 
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SCHEMES: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
+"""With axe's rules to check; the contrast is the only one that depends on the scheme."""
 
 
-def _violations(page: Page) -> list[str]:
+def _violations(page: Page, rules: list[str]) -> list[str]:
     """What axe finds, a line for each element."""
-    found: dict[str, Any] = Axe().run(page, options={"runOnly": RULES, "resultTypes": ["violations"]}).response
+    found: dict[str, Any] = Axe().run(page, options={"runOnly": rules, "resultTypes": ["violations"]}).response
     return [
         f"{violation['id']}: {node['html'][:160]}" for violation in found["violations"] for node in violation["nodes"]
     ]
 
 
-def artefacts() -> Path:
-    """The folder where pictures are kept: CALENDAR_SYNC_ARTEFACTS, or `.artefacts/browser` in the project."""
-    folder = Path(os.environ.get("CALENDAR_SYNC_ARTEFACTS") or ROOT / ".artefacts" / "browser")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _keep(page: Page, name: str) -> None:
+    """A picture, where CALENDAR_SYNC_ARTEFACTS names a folder for them."""
+    if folder := os.environ.get("CALENDAR_SYNC_ARTEFACTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def illustrate(page: Page, name: str, *, part: Locator | None = None) -> None:

@@ -62,7 +62,7 @@ def test_amid_traffic(world: World, producer: Producer, daemon_log: IO[str]) -> 
 def test_again_and_again(world: World, producer: Producer, daemon_log: IO[str]) -> None:
     world.fault(kind=FaultKind.DELAY_AFTER, path="/calendar/v3/", seconds=0.02)
     with watching(world, producer.calendars) as reader:
-        for turn in range(4):
+        for turn in range(2):
             with world.stage.start_daemon(daemon_log) as daemon:
                 seen = requests(world)
                 for place in range(20):

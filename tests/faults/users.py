@@ -13,7 +13,7 @@ import requests
 
 from tests.faults.database import Database
 from web.api.paths import API
-from web.demo.consent import Caller, ConsentError, NetworkHttp, connect_person, give_consent
+from web.demo.consent import Caller, ConsentError, Http, connect_person, give_consent
 from web.demo.people import Person
 from web.demo.stage import Stage
 
@@ -41,7 +41,7 @@ class Wish:
 class Member:
     """A user with a wish, who sees to it that the connection is as wished. One thing at a time."""
 
-    def __init__(self, stage: Stage, http: NetworkHttp, person: Person, database: Database) -> None:
+    def __init__(self, stage: Stage, http: Http, person: Person, database: Database) -> None:
         self.person = person
         self.wish = Wish(person.calendar_id or person.account.email)
         self._stage = stage
@@ -54,9 +54,14 @@ class Member:
         """Tenant and user."""
         return self.person.user.tenant_id, self.person.user.user_id
 
+    @property
+    def caller(self) -> Caller:
+        """The user, signed in."""
+        return self._stage.caller(self._http, self.person.user)
+
     def connect(self) -> None:
         """Connect for the first time."""
-        connect_person(self._caller(), self.person)
+        connect_person(self.caller, self.person)
 
     def switch_calendar(self, chance: random.Random) -> bool:
         """Choose another calendar of the account."""
@@ -72,6 +77,11 @@ class Member:
             time.sleep(chance.uniform(1, 5))
             self._make(replace(self.wish, paused=False))
         return True
+
+    def pause_for_good(self) -> None:
+        """Pause, until `settle`."""
+        with self._turn:
+            self._make(replace(self.wish, paused=True))
 
     def change_filter(self, _chance: random.Random) -> bool:
         """From all jobs to those assigned, or back."""
@@ -94,7 +104,7 @@ class Member:
         with self._turn:
             self._stage.sandbox.control("POST", "revoke", {"account": self.person.account.email})
             time.sleep(chance.uniform(1, 6))
-            self._until_done(lambda: give_consent(self._caller(), self.person.account.email))
+            self._until_done(lambda: give_consent(self.caller, self.person.account.email))
             self._make(self.wish)
         return True
 
@@ -124,7 +134,7 @@ class Member:
     def _fulfil(self) -> None:
         shown = self._ask("GET", API)
         if shown["state"] in ("not_connected", "needs_reconnect", "disconnecting"):
-            give_consent(self._caller(), self.person.account.email)
+            give_consent(self.caller, self.person.account.email)
         wish = self.wish
         shown = self._ask(
             "PATCH", API, {"calendar_id": wish.calendar_id, "job_filter": wish.job_filter, "paused": wish.paused}
@@ -150,7 +160,4 @@ class Member:
             time.sleep(0.5)
 
     def _ask(self, method: str, target: str, body: object = None) -> dict[str, Any]:
-        return self._caller().ask(method, target, {} if body is None and method == "POST" else body)
-
-    def _caller(self) -> Caller:
-        return self._stage.caller(self._http, self.person.user)
+        return self.caller.ask(method, target, {} if body is None and method == "POST" else body)

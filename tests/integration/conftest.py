@@ -23,7 +23,7 @@ from web.app import create_app
 from web.demo.consent import Caller, Reply, connect_person
 from web.demo.mishaps import read_calendar
 from web.demo.people import Person
-from web.demo.stage import Stage
+from web.demo.stage import Stage, adopt_stage
 from web.sandbox.server import SandboxServer
 from web.sandbox.specs import AccountSpec, CalendarSpec, FaultSpec
 
@@ -40,6 +40,14 @@ def job(number: str = "J-1", **changes: Any) -> dict[str, Any]:
         "stops": [{"kind": "pickup", "name": "Warehouse 4", "address": "1201 Main St, Dallas", "window": None}],
     }
     return {"schema_version": 1, "job_number": number, "timezone": "America/Chicago", "legs": [leg], **changes}
+
+
+CLOCK = """
+CREATE TABLE public.test_clock AS SELECT interval '0' AS ahead;
+GRANT SELECT ON public.test_clock TO PUBLIC;
+CREATE OR REPLACE FUNCTION calendar_sync.now() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT statement_timestamp() + (SELECT ahead FROM public.test_clock)';
+"""
 
 
 class InProcess:
@@ -66,6 +74,10 @@ class InProcess:
         self._open.close()
 
 
+ORIGIN = "https://127.0.0.1"
+"""Where users reach the app: https, so that cookies are those of production; this machine, as the sandbox wants it."""
+
+
 class World:
     """One test's database, engine and users. Debounce is off unless `settings` says otherwise. A context manager."""
 
@@ -74,7 +86,8 @@ class World:
         self.database_url = database_url
         self.tenant = f"tenant-{uuid4().hex[:8]}"
         defaults = {"PUSH_DEBOUNCE_SECONDS": "0", "PUSH_MAX_WAIT_SECONDS": "0", "PUSH_CONCURRENCY": "4"}
-        self.stage = Stage(database_url, google, {**defaults, **settings})
+        # The template of the test's database has the schema and the roles.
+        self.stage = Stage(database_url, google, {**defaults, **settings}, public_base_url=ORIGIN, prepare=adopt_stage)
         self.stop = threading.Event()
         self.web = InProcess(self.stage)
         self._put_clock_in_our_hands()
@@ -161,12 +174,7 @@ class World:
             return read_status(pool)
 
     def _put_clock_in_our_hands(self) -> None:
-        self.execute("CREATE TABLE public.test_clock AS SELECT interval '0' AS ahead")
-        self.execute("GRANT SELECT ON public.test_clock TO PUBLIC")
-        self.execute(
-            "CREATE OR REPLACE FUNCTION calendar_sync.now() RETURNS timestamptz LANGUAGE sql STABLE"
-            " AS 'SELECT statement_timestamp() + (SELECT ahead FROM public.test_clock)'"
-        )
+        self.execute(CLOCK)
 
 
 class Engine:

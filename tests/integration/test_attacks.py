@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import threading
 import time
@@ -751,8 +752,8 @@ class Victim:
     problem_id: str
 
 
-def make_victim(site: Site) -> Victim:
-    world, ana = site.world, site.user("u_ana")
+def make_victim(site: Site, name: str = "u_ana") -> Victim:
+    world, ana = site.world, site.user(name)
     calendar = site.connect(ana)
     world.commit("job_1", job())
     world.sync()
@@ -1031,35 +1032,35 @@ def test_a_body_that_is_too_long_is_refused_everywhere(site: Site) -> None:
     assert on_record(site.world) == before
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "application/json; charset=utf-16",
-        "application/json; charset=no-such",
-        'application/json; "',
-        "application/json;" + "x" * 5000,
-        "APPLICATION/JSON",
-        f"{FORM}; charset=utf-7",
-        f"{FORM}; charset=no-such",
-        f"{FORM}; =;;",
-        f'{FORM}; boundary="',
-        FORM.upper(),
-        "*/*",
-        "/",
-        ";",
-        "application/xml",
-        "application/x-python-pickle",
-        "application/msgpack",
-        "application/json, text/plain",
-        "\u00ff",
-    ],
+STRANGE_TYPES = (
+    "application/json; charset=utf-16",
+    "application/json; charset=no-such",
+    'application/json; "',
+    "application/json;" + "x" * 5000,
+    "APPLICATION/JSON",
+    f"{FORM}; charset=utf-7",
+    f"{FORM}; charset=no-such",
+    f"{FORM}; =;;",
+    f'{FORM}; boundary="',
+    FORM.upper(),
+    "*/*",
+    "/",
+    ";",
+    "application/xml",
+    "application/x-python-pickle",
+    "application/msgpack",
+    "application/json, text/plain",
+    "\u00ff",
 )
-def test_a_strange_content_type_breaks_nothing(site: Site, content_type: str) -> None:
-    victim = make_victim(site)
-    for method, path in writes(site, problem_id=victim.problem_id):
-        for body, _ in bodies(path):
-            answer = site.call(method, path, victim.user, body, headers={"Content-Type": content_type})
-            assert answer.status_code < 500, (path, answer.text)
+
+
+def test_a_strange_content_type_breaks_nothing(site: Site) -> None:
+    for number, content_type in enumerate(STRANGE_TYPES):
+        victim = make_victim(site, f"u_{number}")
+        for method, path in writes(site, problem_id=victim.problem_id):
+            for body, _ in bodies(path):
+                answer = site.call(method, path, victim.user, body, headers={"Content-Type": content_type})
+                assert answer.status_code < 500, (content_type, path, answer.text)
 
 
 HOSTILE = (
@@ -1083,31 +1084,30 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Accept",
-        "Accept-Encoding",
-        "Accept-Language",
-        "Authorization",
-        "Cookie",
-        "Expect",
-        "Forwarded",
-        "Host",
-        "If-Match",
-        "If-Modified-Since",
-        "If-None-Match",
-        "Origin",
-        "Range",
-        "Referer",
-        "Transfer-Encoding",
-        "X-Forwarded-For",
-        "X-Request-ID",
-    ],
+HEADERS = (
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Authorization",
+    "Cookie",
+    "Expect",
+    "Forwarded",
+    "Host",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "Origin",
+    "Range",
+    "Referer",
+    "Transfer-Encoding",
+    "X-Forwarded-For",
+    "X-Request-ID",
 )
-def test_a_hostile_header_breaks_nothing(site: Site, name: str) -> None:
+
+
+def test_a_hostile_header_breaks_nothing(site: Site) -> None:
     ana = site.user("u_ana")
-    for value in HOSTILE:
+    for name, value in itertools.product(HEADERS, HOSTILE):
         for method, path in (
             ("GET", API),
             ("GET", PAGE),

@@ -15,7 +15,7 @@ from outbox.google.oauth import TokenAnswer
 from outbox.statements import statement
 from outbox.user import User
 from tests.integration.conftest import World
-from tests.integration.web_client import Site, open_site
+from tests.integration.web_client import Site, acting, open_site
 from web.attempts import Attempt
 from web.capacity import ASKING_GOOGLE
 from web.consent import CallbackAnswer, Consent, Finished
@@ -32,7 +32,7 @@ def site(world: World) -> Iterator[Site]:
 
 @pytest.fixture
 def consent(site: Site) -> Consent:
-    return site.app.services.consent
+    return acting(site.app.services.consent)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ CONNECTED = Finished(f"{PAGE}?connected=1", None, "connected")
 
 
 def state_of(site: Site, user: User) -> str:
-    return site.app.services.operations.connection(user).state
+    return acting(site.app.services.operations).connection(user).state
 
 
 def attempts(world: World) -> list[tuple[Any, ...]]:
@@ -94,7 +94,7 @@ def test_a_user_comes_back_connected(site: Site, consent: Consent, ana: User, em
     started = consent.start(ana, return_to=None, browser=None)
     answer = allow(started.authorize_url, email)
     assert consent.finish(answer, browser=started.browser, session_user=ana) == CONNECTED
-    connection = site.app.services.operations.connection(ana)
+    connection = acting(site.app.services.operations).connection(ana)
     assert (connection.state, connection.account_email) == ("choose_calendar", email)
 
 
@@ -352,7 +352,7 @@ def test_a_partial_consent_beside_a_working_connection_changes_nothing(
     answer = allow(started.authorize_url, calendar, scopes=["https://www.googleapis.com/auth/calendar.events"])
     assert consent.finish(answer, browser=started.browser, session_user=ana) == failed("missing_scope")
     assert world.execute("SELECT * FROM calendar_sync.calendar_connection") == before
-    assert site.app.services.operations.calendars(ana)[0].id == calendar
+    assert acting(site.app.services.operations).calendars(ana)[0].id == calendar
 
 
 def test_the_same_account_keeps_its_calendar_and_another_one_chooses_again(

@@ -120,6 +120,16 @@ def wait_until_gone(seen: set[Process], mark: str) -> None:
     eventually(lambda: not any(one.alive for one in seen) and not marked(mark), 60)
 
 
+def small(path: Path, **office: str) -> str:
+    """Writes to `path` what the packaged traffic holds of these tenants, with one office user each: quickly set up."""
+    header, *rows = map(json.loads, SAMPLE.read_text(encoding="utf-8").splitlines())
+    names = {name.replace("_", "-"): user for name, user in office.items()}
+    tenants = {name: {**header["tenants"][name], "office_users": [user]} for name, user in names.items()}
+    lines = [{**header, "tenants": tenants}, *(row for row in rows if row["tenant_id"] in names)]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
 def assert_all_parts_were_there(seen: set[Process]) -> None:
     commands = [one.command for one in seen]
     for part in ("postgres -D", "web.sandbox", "web.demo.app", "daemon.py run"):
@@ -156,8 +166,9 @@ def test_once_it_ends_right_with_the_figures_and_leaves_nothing_running() -> Non
 
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-def test_ended_in_the_middle_it_leaves_nothing_running(number: signal.Signals) -> None:
-    with demo("--once", "--json", "--speed", "1") as (running, mark):
+def test_ended_in_the_middle_it_leaves_nothing_running(number: signal.Signals, tmp_path: Path) -> None:
+    data = small(tmp_path / "kiwi.jsonl", kiwi_haul="u_ben")
+    with demo("--once", "--json", "--speed", "1", "--data", data) as (running, mark):
         seen = gather(running, until="daemon.py run")
         assert running.poll() is None
         os.kill(running.pid, number)
@@ -170,8 +181,8 @@ def test_ended_in_the_middle_it_leaves_nothing_running(number: signal.Signals) -
 
 
 @needs_proc
-def test_it_stays_with_a_sign_in_page_until_it_is_interrupted() -> None:
-    with demo() as (running, mark):
+def test_it_stays_with_a_sign_in_page_until_it_is_interrupted(tmp_path: Path) -> None:
+    with demo("--data", small(tmp_path / "kiwi.jsonl", kiwi_haul="u_ben")) as (running, mark):
         assert running.stdout is not None
         said = ""
         while "Ctrl-C ends everything." not in said:
@@ -222,8 +233,10 @@ class Tamperer(Reader):
 
 
 def test_it_cannot_say_right_when_something_is_wrong(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    data = small(tmp_path / "two.jsonl", acme_freight="u_ana", nordlicht_logistik="u_anke")
+
     class Sandbox(SandboxServer):
         def __init__(self) -> None:
             super().__init__()
@@ -233,7 +246,7 @@ def test_it_cannot_say_right_when_something_is_wrong(
     monkeypatch.setattr(show, "Reader", Tamperer)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        status = show.show(show.Script(), stay=False, as_json=True)
+        status = show.show(show.Script(Path(data)), stay=False, as_json=True)
     finally:
         signal.signal(signal.SIGTERM, before)
     figures = json.loads(capsys.readouterr().out)

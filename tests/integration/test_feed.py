@@ -17,6 +17,7 @@ from falcon.testing import Result
 from icalendar import Calendar
 from structlog.testing import capture_logs
 
+from outbox.acting import acting_for, introduce
 from outbox.connection_view import ConnectionState
 from outbox.forgetting import Removal, forget
 from outbox.forgotten import Whose
@@ -481,7 +482,8 @@ def test_whoever_took_over_the_web_app_reads_of_a_job_what_its_event_is_made_of_
     world.commit("job_1", job("J-1", crew=crew, assigned_user_ids=["u_ana"], rate="secret"))
     relay(world)
     known = hashlib.sha256(b"forged").digest()
-    with psycopg.connect(site.app.services.settings.database_url) as web:
+    with psycopg.connect(site.app.services.settings.database_url) as web, acting_for(User(world.tenant, "nobody")):
+        introduce(web)
         web.execute(
             "INSERT INTO calendar_sync.calendar_feed (tenant_id, user_id, token_hash, job_filter)"
             " VALUES (%s, 'nobody', %s, 'all')",

@@ -32,7 +32,7 @@ from web.api.paths import API
 from web.demo.consent import give_consent
 from web.sandbox.specs import AccountSpec
 
-NAMES_NOBODY = {"schema_migration", "request_hour", "rate_limit"}
+NAMES_NOBODY = {"schema_migration", "installation", "request_hour", "rate_limit"}
 """Tables that tell of nobody: versions, how many requests there were, hashes that are kept for a day."""
 
 BY_ID_ALONE = {"outage", "token_refresh"}

@@ -2,11 +2,13 @@
 
 import json
 import secrets
+from contextlib import closing
 from functools import partial
 
 import psycopg
 import pytest
 
+from outbox.acting import acting_for
 from outbox.connections import Account, ChosenCalendar, change_preferences, store_grant
 from outbox.crypto import TokenCipher, generate_key
 from outbox.database import open_pool
@@ -16,6 +18,7 @@ from outbox.relay import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from outbox.user import User
 from tests.integration.conftest import World, job
 from web.sandbox.specs import AccountSpec
+from web.services import open_web_pool
 
 
 def state(world: World, user: str) -> tuple[str, str | None]:
@@ -352,7 +355,7 @@ def test_connecting_and_choosing_take_no_more_than_the_web_apps_role(world: Worl
     token = world.google.control("POST", "token", {"account": email, "own": False})["access_token"]
     cipher = TokenCipher.from_keys(world.stage.settings.token_encryption_keys.get_secret_value())
     user = User(world.tenant, "u_ana")
-    with open_pool(url, size=1) as pool:
+    with closing(open_web_pool(url)) as pool, acting_for(user):
         for _ in range(2):
             store_grant(pool, cipher, user, Account(email, email), Tokens(token, "1//unused", 3600.0, frozenset()))
         change_preferences(pool, user, calendar=ChosenCalendar(email, "Mine"))

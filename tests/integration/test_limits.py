@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from psycopg_pool import ConnectionPool
 
-from outbox.database import Connection, open_pool
+from outbox.database import Connection
 from tests.integration.conftest import World
 from web.limits import LIMITS, LimitName, RateLimits
 from web.problem import Problem
+from web.services import open_web_pool
 
 
 @pytest.fixture
 def pool(world: World) -> Iterator[ConnectionPool[Connection]]:
     """Connections of the web app's role."""
-    with open_pool(world.stage.web_settings.database_url, size=8) as pool:
+    with closing(open_web_pool(world.stage.web_settings.database_url)) as pool:
         yield pool
 
 

@@ -12,7 +12,7 @@ from outbox.grants import Revocation
 from outbox.statements import statement
 from outbox.user import User
 from tests.integration.conftest import World, job
-from tests.integration.web_client import Site, open_site
+from tests.integration.web_client import Site, acting, open_site
 from web.capacity import GooglePlaces
 from web.limits import LIMITS, Limit
 from web.operations import Operations, PickerCalendar
@@ -33,7 +33,7 @@ def site(world: World) -> Iterator[Site]:
 
 @pytest.fixture
 def operations(site: Site) -> Operations:
-    return site.app.services.operations
+    return acting(site.app.services.operations)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
 from outbox.migrations import migrate
+from outbox.statements import statement
 from tests.conftest import create_database, of_database
 from tests.integration.conftest import eventually
 from web.demo.embedded_postgres import EmbeddedPostgres
@@ -38,7 +39,7 @@ def only(*columns: str) -> frozenset[str]:
 
 
 DAEMON_MAY: Rights = {
-    "abandoned_grant": {"SELECT": ALL, "DELETE": ALL},
+    "abandoned_grant": {"SELECT": ALL, "UPDATE": only("refresh_token"), "DELETE": ALL},
     "calendar_connection": {
         "SELECT": ALL,
         "UPDATE": only(
@@ -58,6 +59,8 @@ DAEMON_MAY: Rights = {
     "chosen_calendar": {"SELECT": ALL},
     "consent_attempt": {"SELECT": only("state_hash", "expires_at"), "DELETE": ALL},
     "departure": {"SELECT": ALL, "UPDATE": only("emptying_since", "total", "lost"), "DELETE": ALL},
+    "figures": {"SELECT": ALL},
+    "installation": {"SELECT": ALL, "UPDATE": only("client_id", "redirect_uri")},
     "job": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "job_problem": {},
     "lane": {"SELECT": ALL, "UPDATE": ALL},
@@ -77,6 +80,7 @@ DAEMON_MAY: Rights = {
     "request_hour": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "retired_event": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
     "schema_migration": {"SELECT": ALL},
+    "staying_user": {"SELECT": ALL},
     "test_push": {
         "SELECT": ALL,
         "UPDATE": only("picked_up_at", "access_at", "written_at", "read_back_at", "removed_at", "failure"),
@@ -95,10 +99,12 @@ WEB_MAY: Rights = {
         "UPDATE": only("token_hash", "job_filter", "created_at", "last_fetched_at"),
         "DELETE": ALL,
     },
-    "calendar_writer": {"SELECT": ALL},
+    "calendar_writer": {},
     "chosen_calendar": {},
     "consent_attempt": {"SELECT": ALL, "INSERT": ALL, "UPDATE": only("taken_at", "outcome")},
     "departure": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL, "DELETE": ALL},
+    "figures": {"SELECT": ALL},
+    "installation": {"SELECT": ALL},
     "job": {"SELECT": only("tenant_id", "job_id", "cancelled", "ends_at")},
     "job_problem": {"SELECT": ALL},
     "lane": {
@@ -129,6 +135,7 @@ WEB_MAY: Rights = {
     "request_hour": {"SELECT": ALL, "INSERT": ALL, "UPDATE": ALL},
     "retired_event": {},
     "schema_migration": {"SELECT": ALL},
+    "staying_user": {"SELECT": ALL},
     "test_push": {"SELECT": ALL, "INSERT": ALL, "UPDATE": only("failure")},
     "token_refresh": {},
     "users_calendar": {"SELECT": ALL},
@@ -148,14 +155,29 @@ MAY_CALL: Mapping[str, set[str]] = {
     "producer": {"notify_outbox"},
     "daemon": {
         "now",
+        "database_place",
         "notify_outbox",
         "clear_grant",
         "next_reminder",
         "begin_disconnect",
         "erase_user",
         "erase_tenant",
+        "oldest_transaction_seconds",
+        "sees_every_tenant",
+        "count_sharers",
     },
-    "web": {"now", "clear_grant", "enqueue_test_push", "begin_disconnect", "visit_feed", "feed_jobs"},
+    "web": {
+        "now",
+        "database_place",
+        "clear_grant",
+        "enqueue_test_push",
+        "begin_disconnect",
+        "visit_feed",
+        "feed_jobs",
+        "oldest_transaction_seconds",
+        "sees_every_tenant",
+        "count_sharers",
+    },
     "host": set(),
 }
 
@@ -181,6 +203,12 @@ def owner(database_url: str) -> Iterator[Connection]:
 def become(owner: Connection, role: str) -> Connection:
     owner.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"calendar_sync_{role}")))
     return owner
+
+
+def web_for(owner: Connection, tenant_id: str = "acme", user_id: str = "u") -> Connection:
+    """The web app's role, acting for a user."""
+    owner.execute(statement("web/act_for").as_string(), {"tenant_id": tenant_id, "user_id": user_id, "presented": ""})
+    return become(owner, "web")
 
 
 def names(owner: Connection, query: str) -> list[str]:
@@ -257,7 +285,7 @@ def test_the_producer_may_use_no_sequence_and_no_function_but_the_triggers(owner
 
 @pytest.mark.parametrize("role", ["producer", "daemon", "web", "host"])
 @pytest.mark.parametrize(
-    "statement",
+    "forbidden",
     [
         "CREATE TABLE calendar_sync.mine ()",
         "CREATE FUNCTION calendar_sync.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
@@ -270,8 +298,8 @@ def test_the_producer_may_use_no_sequence_and_no_function_but_the_triggers(owner
         "CREATE ROLE mine",
     ],
 )
-def test_nobody_but_the_owner_changes_the_schema(owner: Connection, role: str, statement: str) -> None:
-    refused(become(owner, role), statement)
+def test_nobody_but_the_owner_changes_the_schema(owner: Connection, role: str, forbidden: str) -> None:
+    refused(become(owner, role), forbidden)
 
 
 def test_the_daemon_makes_no_connections_and_chooses_no_calendars(owner: Connection) -> None:
@@ -477,6 +505,7 @@ def test_the_public_may_do_nothing_even_before_there_are_roles(database_url: str
             "feed_selection",
             "visit_feed",
             "feed_jobs",
+            "count_sharers",
         }
         assert sequences_of(fresh, "public") == set()
 
@@ -503,6 +532,8 @@ def test_what_runs_with_the_owners_rights_is_known_and_looks_names_up_where_nobo
         "erase_tenant",
         "visit_feed",
         "feed_jobs",
+        "count_sharers",
+        "oldest_transaction_seconds",
     }
     assert all(settings == ["search_path=pg_catalog, pg_temp"] for _, settings in rows)
 
@@ -552,7 +583,7 @@ def outbox(owner: Connection) -> list[tuple[object, ...]]:
 
 
 def test_the_web_app_puts_test_pushes_into_the_outbox_and_no_job(owner: Connection) -> None:
-    web = become(owner, "web")
+    web = web_for(owner)
     # A view, a table or an operator of the caller's own is not looked at.
     web.execute("CREATE TEMPORARY TABLE test_push (test_push_id uuid, tenant_id text, job_id text)")
     web.execute("CREATE TEMPORARY TABLE outbox (LIKE pg_temp.test_push)")
@@ -568,11 +599,11 @@ def test_the_web_app_puts_test_pushes_into_the_outbox_and_no_job(owner: Connecti
 @pytest.mark.parametrize("job_id", ["job_1", "calendar-sync-test:", f"calendar-sync-test:{UUID(int=1)}"])
 def test_a_test_push_cannot_be_named_like_a_job_or_like_another_one(owner: Connection, job_id: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        add_test_push(become(owner, "web"), job_id=job_id)
+        add_test_push(web_for(owner), job_id=job_id)
 
 
 def test_a_test_push_on_record_is_not_moved_by_the_web_app(owner: Connection) -> None:
-    web = become(owner, "web")
+    web = web_for(owner)
     add_test_push(web)
     for column in ("tenant_id", "user_id", "calendar_id", "job_id", "written_at", "removed_at"):
         refused(web, f"UPDATE calendar_sync.test_push SET {column} = {column}")

@@ -21,7 +21,7 @@ from outbox.crypto import UnreadableToken
 from outbox.user import User
 from tests.integration.conftest import World
 from tests.integration.steps import cipher_of
-from tests.integration.web_client import JWT_KEY, ORIGIN, Site, open_site, token_of
+from tests.integration.web_client import JWT_KEY, ORIGIN, Site, acting, open_site, token_of
 from web.api.paths import API, PAGE
 from web.sandbox.specs import AccountSpec
 
@@ -482,8 +482,8 @@ def test_what_holds_secrets_does_not_show_them_when_it_is_printed(world: World, 
         walk.connect()
         walk.ask("GET", API)
         services = site.app.services
-        grant = services.operations._grant(walk.user)
-        started = services.consent.start(walk.user, return_to=None, browser=None)
+        grant = acting(services.operations)._grant(walk.user)
+        started = acting(services.consent).start(walk.user, return_to=None, browser=None)
         secrets.keep("the browser's cookie", started.browser)
         secrets.keep("state", parse_qs(urlsplit(started.authorize_url).query)["state"][0])
         printed = f"{services!r} {services.settings!r} {services.settings} {grant!r} {started!r} {services.consent!r}"

@@ -3,27 +3,30 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import jwt
 from falcon.testing import Result, TestClient
 
+from outbox.acting import acting_for
 from outbox.user import User
+from tests.integration.conftest import ORIGIN as WORLDS_ORIGIN
 from tests.integration.conftest import World
-from web.api.paths import API
 from web.app import App, create_app
 from web.demo.consent import Caller, Reply, connect_person, give_consent
 from web.demo.people import Person
 from web.sandbox.specs import AccountSpec, CalendarSpec
 from web.settings import WebSettings
 
-ORIGIN = "https://127.0.0.1"
-"""Where users reach the app: https, so that cookies are those of production; this machine, as the sandbox wants it."""
+ORIGIN = WORLDS_ORIGIN
+"""Where users reach the app."""
 
 JWT_KEY = "a key that the host app and these tests share"
+
+T = TypeVar("T")
 
 
 class Site:
@@ -37,8 +40,6 @@ class Site:
         self.world = world
         environment = {
             **world.stage.web_environment,
-            "GOOGLE_OAUTH_REDIRECT_URI": f"{ORIGIN}{API}/callback",
-            "PUBLIC_BASE_URL": ORIGIN,
             "AUTH_JWT_KEY": JWT_KEY,
             **settings,
         }
@@ -96,6 +97,31 @@ class Site:
         )
         cookies = {name: cookie.value for name, cookie in answer.cookies.items()}
         return Reply(answer.status_code, answer.content, answer.headers.get("Location", ""), cookies)
+
+
+class Acting:
+    """A part of the app, called without a request: the database is used for the user whom a call names, as there."""
+
+    def __init__(self, part: object) -> None:
+        object.__setattr__(self, "_part", part)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._part, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._part, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            users = [value for value in (*arguments, *named.values()) if isinstance(value, User)]
+            with acting_for(users[0]) if users else nullcontext():
+                return method(*arguments, **named)
+
+        return call if callable(method) else method
+
+
+def acting(part: T) -> T:
+    """The same part, as its type says; see `Acting`."""
+    return cast(T, Acting(part))
 
 
 def token_of(user: User, **claims: Any) -> str:

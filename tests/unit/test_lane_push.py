@@ -67,6 +67,7 @@ def due(job_id: str = "job_1", **changes: Any) -> DueJob:
         "generation": 7,
         "attempts": 0,
         "priority": int(Priority.LIVE),
+        "seconds_since_marked": 2.0,
         "version": 1,
         "cancelled": False,
         "payload": json.dumps(PAYLOAD),

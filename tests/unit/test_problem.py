@@ -7,9 +7,9 @@ from falcon.testing import TestClient
 from psycopg_pool import PoolTimeout
 from structlog.testing import capture_logs
 
+from outbox.tracebacks import outline
 from web.middleware import RequestLog
 from web.problem import Problem, add_error_handlers
-from web.tracebacks import outline
 
 SECRET = "ya29.very-secret"
 

@@ -1,6 +1,7 @@
 """The notify protocol reaches real sockets, and the units fit the limits of what they run."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,13 +12,16 @@ from uuid import uuid4
 import pytest
 
 from daemon import BAD_USAGE
-from outbox.runtime import STOP_SECONDS, STUCK_SECONDS
+from outbox.runtime import STOP_SECONDS, STUCK_SECONDS, STUCK_SHARE
+from outbox.status_line import backlog
 from outbox.systemd import notify, watchdog_seconds
 from web.gunicorn_conf import BAD_CONFIGURATION, GRACE_SECONDS
 from web.settings import WebSettings
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 DAEMON, WEB = FOLDER / "calendar-sync-daemon.service", FOLDER / "calendar-sync-web.service"
+TEMPLATE, MIGRATE = FOLDER / "calendar-sync-daemon@.service", FOLDER / "calendar-sync-migrate.service"
+SERVICES = (DAEMON, TEMPLATE, WEB, MIGRATE)
 
 
 def service(unit: Path) -> dict[str, str]:
@@ -77,7 +81,7 @@ def test_the_watchdog_is_ours_unless_it_names_another_process(
 def test_the_daemons_unit_waits_longer_than_the_daemon_needs() -> None:
     settings = service(DAEMON)
     assert settings["Type"] == "notify"
-    assert float(settings["WatchdogSec"]) > STUCK_SECONDS
+    assert float(settings["WatchdogSec"]) * STUCK_SHARE == STUCK_SECONDS
     assert float(settings["TimeoutStopSec"]) > STOP_SECONDS
 
 
@@ -95,12 +99,48 @@ def test_a_wrong_setting_is_the_one_end_after_which_a_unit_is_not_started_again(
     assert int(settings["RestartPreventExitStatus"]) == BAD_CONFIGURATION == BAD_USAGE
 
 
-def test_both_units_are_confined_alike() -> None:
-    daemon, web = service(DAEMON), service(WEB)
+def test_all_services_are_confined_alike() -> None:
+    daemon, others = service(DAEMON), [service(unit) for unit in SERVICES]
     start = list(daemon).index("NoNewPrivileges")
     confined = list(daemon)[start:]
     assert len(confined) > 20
-    assert {name: web.get(name) for name in confined} == {name: daemon[name] for name in confined}
+    for other in others:
+        assert {name: other.get(name) for name in confined} == {name: daemon[name] for name in confined}
+
+
+def test_one_more_daemon_differs_from_the_first_in_nothing_but_its_metrics_port() -> None:
+    program = "/opt/calendar-sync/current/venv/bin/calendar-sync run"
+    lines = [line for line in TEMPLATE.read_text().splitlines() if not line.startswith("#")]
+    expected = [line for line in DAEMON.read_text().splitlines() if not line.startswith("#")]
+    expected[expected.index(f"ExecStart={program}")] = f"ExecStart=/usr/bin/env METRICS_PORT=%i {program}"
+    assert expected[1].startswith("Description=")
+    expected[1] += " (metrics on %i)"
+    assert lines == expected
+
+
+def test_no_service_gets_the_owners_login_but_the_one_that_migrates() -> None:
+    logins = {
+        unit: [line for line in unit.read_text().splitlines() if line.startswith("LoadCredential=DATABASE_URL:")]
+        for unit in SERVICES
+    }
+    assert [unit for unit, lines in logins.items() if any("/migrate/" in line for line in lines)] == [MIGRATE]
+    assert all(len(lines) == 1 for lines in logins.values())
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ((0, 0, 0, 0), "Serving. Nothing waits."),
+        ((3, 0, 0.6, 0), "Serving. 3 rows and 0 pushes wait; 1 s behind."),
+        ((0.0, 12000.0, 0.0, 90.2), "Serving. 0 rows and 12000 pushes wait; 90 s behind."),
+        ((2, 5, 40.0, 7.0), "Serving. 2 rows and 5 pushes wait; 40 s behind."),
+    ],
+)
+def test_the_status_line_says_what_waits_and_how_far_behind_the_daemon_is(
+    figures: tuple[float, ...], said: str
+) -> None:
+    columns = ("outbox_rows", "pending_pushes", "outbox_oldest_seconds", "oldest_due_seconds")
+    assert backlog(dict(zip(columns, figures, strict=True))) == said
 
 
 def test_every_secret_of_the_web_app_is_a_credential_and_every_other_setting_is_in_the_example() -> None:
@@ -117,20 +157,19 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [DAEMON, WEB])
-def test_systemd_finds_nothing_to_object_to_in_a_unit(unit: Path, tmp_path: Path) -> None:
-    program = shutil.which("true")
-    lines = [
-        f"ExecStart={program}" if line.startswith("ExecStart=") else line for line in unit.read_text().splitlines()
-    ]
-    copy = tmp_path / unit.name
-    copy.write_text("\n".join(lines))
-    assert analyze("verify", str(copy)) == (0, "")
+def test_systemd_finds_nothing_to_object_to_in_the_units(tmp_path: Path) -> None:
+    # All together, because they name each other; without the programs, which are not installed here.
+    copies = [tmp_path / unit.name for unit in FOLDER.glob("calendar-sync*")]
+    for copy in copies:
+        text = (FOLDER / copy.name).read_text()
+        copy.write_text(re.sub(r"^ExecStart=.*", f"ExecStart={shutil.which('true')}", text, flags=re.MULTILINE))
+    assert len(copies) == 6
+    assert analyze("verify", *map(str, copies)) == (0, "")
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [DAEMON, WEB])
-def test_a_unit_is_exposed_to_little(unit: Path) -> None:
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_service_is_exposed_to_little(unit: Path) -> None:
     status, said = analyze("security", "--offline=true", "--threshold=15", str(unit))
     assert status == 0, said
 

@@ -29,6 +29,7 @@ REFUSALS: Mapping[str, Refusal] = MappingProxyType(
         "invalid_return_to": Refusal(400, "return_to is no path on this site."),
         "unauthenticated": Refusal(401, "The token is missing, expired or not valid."),
         "cross_origin": Refusal(403, "The session came in a cookie, and the request from another site."),
+        "loopback_only": Refusal(403, "It is not asked on the machine that the web app runs on."),
         "unknown_calendar": Refusal(404, "The account's list has no such calendar."),
         "unknown_test_push": Refusal(404, "The user has no such test push."),
         "unknown_problem": Refusal(404, "The user has no such problem, or has it no more."),
@@ -309,6 +310,15 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Whether it can serve: the database answers and is up to date",
         success=Success(200, "It can.", _STATUS),
         refusals=("database_unavailable", "schema_outdated"),
+        access="open",
+    ),
+    Operation(
+        id="metrics",
+        method="get",
+        path="/metrics",
+        summary="Backlog, connections and problems for Prometheus; to this machine alone",
+        success=Success(200, "The Prometheus text format.", {"type": "string"}, media_type="text/plain"),
+        refusals=("loopback_only",),
         access="open",
     ),
 )

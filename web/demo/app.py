@@ -5,6 +5,8 @@ Under gunicorn: `gunicorn web.demo.app:application`.
 
 from typing import TYPE_CHECKING
 
+from outbox.acting import acting_for
+from outbox.user import User
 from web.app import create_app as create_web_app
 from web.demo.roster import Roster, read_roster
 from web.demo.session import session_token
@@ -27,7 +29,12 @@ def create_app(settings: WebSettings | None = None, roster: Roster | None = None
     key = settings.auth_jwt_key.get_secret_value()
     app = create_web_app(settings)
     cookie = Cookie(settings.auth_cookie_name, settings.public_base_url, lambda user: session_token(key, user))
-    add_routes(app, roster or read_roster(), cookie, lambda user: app.services.operations.connection(user).state)
+
+    def state_of(user: User) -> str:
+        with acting_for(user):
+            return app.services.operations.connection(user).state
+
+    add_routes(app, roster or read_roster(), cookie, state_of)
     return app
 
 

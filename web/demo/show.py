@@ -149,7 +149,7 @@ def _perform(script: Script, traffic: Traffic, console: Console, log: IO[str]) -
             daemons,
             lambda: stage.start_daemon(log),
             kills=script.kills,
-            chance=random.Random(script.seed),  # noqa: S311
+            chance=random.Random(script.seed),  # noqa: S311 - can be repeated, guards nothing
         )
         began = time.monotonic()
         reader.start()

@@ -5,7 +5,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from outbox.crypto import generate_key
+from outbox.installation import InstallationKey, adopt
 from outbox.migrations import migrate
 from outbox.settings import Settings
 from outbox.user import User
@@ -36,8 +37,28 @@ STOP_GRACE_SECONDS = 40.0
 WEB_STOP_GRACE_SECONDS = 10.0
 """Nobody waits for an answer any more when the demo ends."""
 
+DAEMON_LOGIN, WEB_LOGIN = "calendar_sync_demo_daemon", "calendar_sync_demo_web"
+"""Logins of this machine's servers, each with one of the roles of `sql/roles.sql`."""
+
 FOREIGN_TO_THE_WEB_APP = frozenset({"CREDENTIALS_DIRECTORY", "GUNICORN_CMD_ARGS", "NOTIFY_SOCKET", "WEB_CONCURRENCY"})
 """Environment variables meant for whoever started us, which would change what the web app does."""
+
+
+def bring_up_to_date(database_url: str) -> None:
+    """The newest schema, the roles and the logins."""
+    migrate(database_url)
+    create_roles(database_url)
+
+
+def set_up(database_url: str, settings: Settings) -> None:
+    """All of it, for the installation that has these settings."""
+    bring_up_to_date(database_url)
+    adopt_stage(database_url, settings)
+
+
+def adopt_stage(database_url: str, settings: Settings) -> None:
+    """Have the database push for the installation that has these settings: it may be a copy, made from a template."""
+    adopt(database_url, InstallationKey.of(settings))
 
 
 class Stage:
@@ -48,6 +69,7 @@ class Stage:
             web app as one that has `calendar_sync_web` and nothing else.
         settings: the daemon's environment variables that differ from the defaults.
         public_base_url: where users reach the web app.
+        prepare: what is done to the database first.
     """
 
     def __init__(
@@ -57,11 +79,11 @@ class Stage:
         settings: Mapping[str, str] | None = None,
         *,
         public_base_url: str = "http://127.0.0.1",
+        prepare: Callable[[str, Settings], object] = set_up,
     ) -> None:
         self.database_url = database_url
         self.sandbox = sandbox
-        migrate(database_url)
-        daemon_url = create_roles(database_url)
+        daemon_url = login_url(database_url, DAEMON_LOGIN)
         common = {
             "GOOGLE_OAUTH_CLIENT_ID": "sandbox-client",
             "GOOGLE_OAUTH_CLIENT_SECRET": "sandbox-secret",
@@ -74,8 +96,10 @@ class Stage:
             "JOB_URL_TEMPLATE": "https://app.example.com/jobs/{job_id}",
             "LOG_FORMAT": "json",
         }
-        self.environment = {**common, "DATABASE_URL": daemon_url, **(settings or {})}
+        # Several daemons run on this machine, and nobody watches them.
+        self.environment = {**common, "DATABASE_URL": daemon_url, "METRICS_PORT": "0", **(settings or {})}
         self.settings = Settings.model_validate(_lower(self.environment))
+        prepare(database_url, self.settings)
         self._jwt_key = secrets.token_urlsafe(48)
         self.web_environment = {
             **common,
@@ -142,15 +166,14 @@ class Stage:
         return {person.user: connect_person(self.caller(http, person.user), person) for person in people}
 
 
-DAEMON_LOGIN, WEB_LOGIN = "calendar_sync_demo_daemon", "calendar_sync_demo_web"
-"""Logins of this machine's servers, each with one of the roles of `sql/roles.sql`."""
+ROLES = ROOT / "sql" / "roles.sql"
 
 
-def create_roles(database_url: str) -> str:
-    """Make the roles of `sql/roles.sql`, and logins that may only be a daemon or a web app; returns the daemon's."""
+def create_roles(database_url: str, script: Path = ROLES) -> str:
+    """Make the roles of that script, and logins that may only be a daemon or a web app; returns the daemon's URL."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(7164779126)")
-        connection.execute(sql.SQL((ROOT / "sql" / "roles.sql").read_text(encoding="utf-8")))
+        connection.execute(sql.SQL(script.read_text(encoding="utf-8")))
         for login, role in ((DAEMON_LOGIN, "calendar_sync_daemon"), (WEB_LOGIN, "calendar_sync_web")):
             if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [login]).fetchone() is not None:
                 continue

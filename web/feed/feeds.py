@@ -15,6 +15,7 @@ from psycopg import ServerCursor
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool
 
+from outbox.acting import presenting
 from outbox.connections import JobFilter
 from outbox.database import Connection, describe
 from outbox.payload import InvalidPayload
@@ -205,7 +206,7 @@ class Feeds:
     def _note_fetch(self, token_hash: bytes, feed_id: int) -> None:
         """Write down that the feed was fetched. Whether that can be done matters less than the feed."""
         try:
-            with self._pool.connection() as connection:
+            with presenting(token_hash.hex()), self._pool.connection() as connection:
                 connection.execute(statement("feed/note_fetch"), {"token_hash": token_hash})
         except psycopg.Error as error:
             log.warning("a feed's visit is not written down", feed_id=feed_id, error=describe(error))

@@ -129,7 +129,7 @@ func shown(id string, e *event) *answer {
 	out = append(out, ',')
 	out = append(out, e.body[bytes.IndexByte(e.body, '{')+1:]...)
 	if e.cancelled {
-		out = append(bytes.TrimRight(out, " \r\n}"), `,"status":"cancelled"}`...)
+		out = append(bytes.TrimSuffix(bytes.TrimRight(out, " \r\n"), []byte("}")), `,"status":"cancelled"}`...)
 	}
 	return &answer{http.StatusOK, quoted(e.etag), out}
 }

@@ -1,0 +1,231 @@
+"""Which installation a database pushes for. A restored or copied one must not write to the calendars of the original.
+
+What tells them apart, and what cannot, is in docs/operations.md.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from outbox.database import Connection, connect
+from outbox.lane import LaneStore, Lease
+from outbox.settings import CommonSettings, InstallationSettings
+from outbox.statements import statement
+
+log = structlog.get_logger(__name__)
+
+FRESH_SECONDS = 2.0
+"""How late it may be noticed that somebody else took the database over, or that it was restored in place."""
+
+ADOPT = "calendar-sync migrate --adopt"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationKey:
+    """The settings that make an installation: whose grants it uses, and where its users are sent."""
+
+    client_id: str
+    redirect_uri: str
+
+    @classmethod
+    def of(cls, settings: CommonSettings | InstallationSettings) -> Self:
+        """Of the installation that has these settings."""
+        return cls(settings.google_oauth_client_id, settings.google_oauth_redirect_uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a database says of itself.
+
+    Attributes:
+        here: where it really is, in the form of `place`.
+        client_id: None until the first daemon has said it, as is `redirect_uri`.
+    """
+
+    place: str
+    here: str
+    database_name: str
+    database_here: str
+    client_id: str | None
+    redirect_uri: str | None
+    since: datetime
+
+    def told(self) -> str:
+        """For whom it pushes."""
+        return f"database {self.database_here} pushes for OAuth client {self.client_id}, redirect {self.redirect_uri}"
+
+    def differs_from(self, key: InstallationKey | None) -> str | None:
+        """Why nothing may be pushed from this database with these settings; None if it may. Pure.
+
+        Args:
+            key: None where they are not known, and only the place is compared.
+        """
+        if self.place != self.here:
+            return (
+                f"this database ({self.database_here}) was restored or copied from {self.database_name}, recorded on "
+                f"{self.since:%Y-%m-%d}; if it is to push from now on, and the original no longer: {ADOPT}"
+            )
+        if key is None:
+            return None
+        for name, recorded, configured in (
+            ("GOOGLE_OAUTH_CLIENT_ID", self.client_id, key.client_id),
+            ("GOOGLE_OAUTH_REDIRECT_URI", self.redirect_uri, key.redirect_uri),
+        ):
+            if recorded is not None and recorded != configured:
+                return (
+                    f"{name} is {configured}, and this database belongs to the installation with {recorded}; put that "
+                    f"back, or, if the change is meant: {ADOPT}"
+                )
+        return None
+
+
+NOT_RECORDED = f"this database does not say which installation it belongs to; if it is to push: {ADOPT}"
+
+
+def refusal_of(connection: Connection, key: InstallationKey | None) -> str | None:
+    """Why nothing is pushed from this database, as it is at this moment; None if it is."""
+    record = read_record(connection)
+    return NOT_RECORDED if record is None else record.differs_from(key)
+
+
+def read_record(connection: Connection) -> Record | None:
+    """What the database says of itself; None if nothing."""
+    with connection.cursor(row_factory=class_row(Record)) as cursor:
+        return cursor.execute(statement("installation/read")).fetchone()
+
+
+def adopt(url: str, key: InstallationKey) -> str:
+    """Have the database push for this installation from now on; returns a sentence that says what was taken over.
+
+    Raises:
+        psycopg.Error: the database is unreachable, or refused it.
+    """
+    with connect(url, application_name="calendar-sync migrate") as connection, connection.transaction():
+        before = read_record(connection)
+        if before is not None and before.client_id is not None and before.differs_from(key) is None:
+            return f"nothing to adopt: {before.told()}, as before"
+        connection.execute(
+            statement("installation/adopt"), {"client_id": key.client_id, "redirect_uri": key.redirect_uri}
+        )
+        after = read_record(connection)
+    if after is None:
+        raise AssertionError("an upsert leaves its row")
+    return _told(before, after)
+
+
+def _told(before: Record | None, after: Record) -> str:
+    now = f"adopted: {after.told()}"
+    if before is None:
+        return now
+    was = f"it was recorded on {before.since:%Y-%m-%d} as {before.database_name}"
+    if before.client_id is not None:
+        was += f" of client {before.client_id}, redirect {before.redirect_uri}"
+    reconnect = before.client_id not in (None, after.client_id)
+    return f"{now}; {was}" + ("; grants belong to the former client, so every user reconnects" * reconnect)
+
+
+class Installation:
+    """Whether this process may use what is in its database towards Google. Threads may share it.
+
+    Asked of the database every few seconds, and again as soon as the pool has opened a session since: without a new
+    session no other database can have come into the place of this one.
+    """
+
+    def __init__(
+        self,
+        pool: ConnectionPool[Connection],
+        key: InstallationKey,
+        *,
+        completes: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`completes`: says with which settings it is used, where nobody has said it yet: a daemon's part."""
+        self._pool = pool
+        self._key = key
+        self._completes = completes
+        self._clock = clock
+        self._lock = threading.Lock()  # guards what follows
+        self._looked_at = -FRESH_SECONDS
+        self._sessions = -1
+        self._refusal: str | None = None
+
+    @property
+    def last_refusal(self) -> str | None:
+        """What `refusal` said the last time; asks nobody."""
+        return self._refusal
+
+    def refusal(self) -> str | None:
+        """Why nothing may be pushed, renewed or revoked; None if it may.
+
+        Raises:
+            psycopg.Error, PoolTimeout: the database does not tell, and then nothing may be either.
+        """
+        with self._lock:
+            sessions = self._opened_sessions()
+            if sessions != self._sessions or self._clock() - self._looked_at >= FRESH_SECONDS:
+                refusal = self._look()
+                if refusal != self._refusal:
+                    self._tell(refusal)
+                # Counted before the look: a session opened during it is one that was not looked at.
+                self._refusal, self._sessions, self._looked_at = refusal, sessions, self._clock()
+            return self._refusal
+
+    def _look(self) -> str | None:
+        with self._pool.connection() as connection:
+            record = read_record(connection)
+            if record is not None and record.client_id is None and self._completes:
+                parameters = {"client_id": self._key.client_id, "redirect_uri": self._key.redirect_uri}
+                connection.execute(statement("installation/complete"), parameters)
+            return refusal_of(connection, self._key)
+
+    def _opened_sessions(self) -> int:
+        return self._pool.get_stats().get("connections_num", 0)
+
+    def _tell(self, refusal: str | None) -> None:
+        if refusal is not None:
+            log.error("pushes_nothing", reason=refusal)
+        else:
+            log.info("pushes_again")
+
+
+class OwnLanes(LaneStore):
+    """Leases nothing, and so has nothing pushed, from a database that belongs to another installation."""
+
+    def __init__(self, pool: ConnectionPool[Connection], installation: Installation) -> None:
+        super().__init__(pool)
+        self._installation = installation
+
+    def lease(self, *args: Any, **kwargs: Any) -> list[Lease]:
+        """As of any lanes; looked at before and after, because another database may have come in between."""
+        if self._installation.refusal() is not None:
+            return []
+        leases = super().lease(*args, **kwargs)
+        return leases if leases and self._installation.refusal() is None else []
+
+    def seconds_until_due(self, *args: Any, **kwargs: Any) -> float | None:
+        """As of any lanes."""
+        return None if self._installation.last_refusal is not None else super().seconds_until_due(*args, **kwargs)
+
+
+class InstallationGauge:
+    """A Prometheus collector of whether this process is held back."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The metric."""
+        yield GaugeMetricFamily(
+            "calendar_sync_installation_differs",
+            "1 while the database belongs to another installation, so that nothing is pushed; calendar-sync check says "
+            "why, and calendar-sync migrate --adopt takes it over.",
+            value=0 if self._installation.last_refusal is None else 1,
+        )
