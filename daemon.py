@@ -17,7 +17,7 @@ from rich.console import Console
 
 from outbox.check_report import as_object, check, print_findings
 from outbox.connections import TENANT_BUSY, NotActiveError, resync
-from outbox.database import open_pool
+from outbox.database import describe, open_pool
 from outbox.forgetting import NotForgottenError, Removal, forget
 from outbox.forgotten import Whose
 from outbox.grants import AccountBusyError, Grants
@@ -279,11 +279,11 @@ def main() -> None:
     except MigrationError as error:
         _exit(FAILED, str(error))
     except (*TENANT_BUSY, psycopg.errors.ObjectInUse) as error:
-        _exit(FAILED, f"somebody else is changing the same tenant at this moment; repeat it: {error}")
+        _exit(FAILED, f"somebody else is changing the same tenant at this moment; repeat it: {describe(error)}")
     except (psycopg.OperationalError, PoolTimeout) as error:
-        _exit(DATABASE_UNREACHABLE, f"the database cannot be reached; check DATABASE_URL: {error}")
+        _exit(DATABASE_UNREACHABLE, f"the database cannot be reached; check DATABASE_URL: {describe(error)}")
     except psycopg.Error as error:
-        _exit(FAILED, f"the database refused: {error}; is it up to date? calendar-sync migrate")
+        _exit(FAILED, f"the database refused: {describe(error)}; is it up to date? calendar-sync migrate")
 
 
 def _settings() -> Settings:

@@ -57,9 +57,11 @@ class DeadlineWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Any) -> Any:
         """Serve a request; in one of the threads."""
         # A client who is silent is waited for by no thread, unless these are the last connections of this process.
-        silence = 0 if self.alive else HEAD_SECONDS
-        if not conn.initialized and not conn.data_ready and not conn.wait_for_data(silence):
-            return gthread._DEFER
+        goes_on = self.alive
+        if not conn.initialized and not conn.data_ready and not conn.wait_for_data(0 if goes_on else HEAD_SECONDS):
+            if not goes_on:
+                conn.close()
+            return gthread._DEFER if goes_on else False
         kept = super().handle(_guarded(conn))
         if kept is False:
             # gunicorn would wait for the client in the thread that all others wait for.
@@ -81,8 +83,12 @@ class DeadlineWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Keep the connection or give it up; in the thread that accepts connections."""
-        if not fs.cancelled() and fs.exception() is None and fs.result() is False:
+        result = None if fs.cancelled() or fs.exception() is not None else fs.result()
+        if result is False:
             self.nr_conns -= 1
+        elif result is gthread._DEFER and not self.alive:
+            # The end has begun since it was looked at; gunicorn would drop what is just being sent.
+            self.enqueue_req(conn)
         else:
             super().finish_request(conn, fs)
 

@@ -41,7 +41,7 @@ from web.demo.expectation import Shape, shape_of
 from web.demo.stage import ROOT, create_roles
 from web.demo.traffic import SAMPLE, TrafficRow, read_traffic
 
-WARM_UP_DAYS = 2
+WARM_UP_DAYS = 4
 """Before the week: until then the first jobs are old enough to be forgotten, and the tables have their size."""
 
 RETENTION_DAYS = 1
@@ -126,7 +126,7 @@ class Replay:
         """The warm-up and the week."""
         week = Week()
         began = time.monotonic()
-        committed, pushed = 0, 0
+        committed = 0
         for number in range(-WARM_UP_DAYS * HOURS, days * HOURS):
             wal = self._wal()
             took = self._hour(number)
@@ -145,12 +145,14 @@ class Replay:
         pushed = self._google.counts()["Written"]
         seconds = time.monotonic() - began
         week.delays = self._delays()
+        loads = [hour.load for hour in week.hours]
         compressed = (days + WARM_UP_DAYS) * 86_400 / seconds
         week.facts = {
             "rows committed": f"{committed:,}",
             "writes at Google": f"{pushed:,}",
             "real minutes": f"{seconds / 60:.0f}",
             "times real time": f"{compressed:.0f}",
+            "load of the machine": f"{min(loads):.0f} to {max(loads):.0f} on {os.cpu_count()} cores",
             "PostgreSQL": str(self._admin.info.parameter_status("server_version")),
         }
         return week
@@ -227,7 +229,7 @@ class Replay:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="week", description="A week of job traffic: does anything grow?")
-    parser.add_argument("--days", type=int, default=7, help="after a warm-up of two (default 7)")
+    parser.add_argument("--days", type=int, default=7, help="after a warm-up of four (default 7)")
     parser.add_argument("--rows", type=int, default=300, help="of the outbox in each hour (default 300)")
     parser.add_argument("--write", action="store_true", help="put figures and plots into docs/")
     parser.add_argument("--json", type=Path, help="keep every figure here")

@@ -72,7 +72,7 @@ def test_consenting_again_on_pages_that_the_back_button_brings_is_harmless(visit
     visitor.open()
     visitor.connects()
     visitor.stands_at("choose_calendar")
-    visitor.page.evaluate("history.go(-2)")  # past Google's consent page, to the choice of an account
+    visitor.page.evaluate("setTimeout(() => history.go(-2))")  # past Google's consent page, to the choice of an account
     visitor.chooses_account()
     visitor.consents()
     visitor.stands_at("choose_calendar")

@@ -288,6 +288,24 @@ def test_status_tells_what_waits_and_what_could_not_be_done(world: World) -> Non
     assert [line.split()[-1] for line in lines if line.startswith("rejected events ")] == ["1"]
 
 
+def test_what_the_database_refuses_is_told_without_what_is_in_its_rows(world: World) -> None:
+    world.commit("job_1", {"schema_version": 1, "job_number": "a manifest nobody else may see"})
+    with world.engine() as engine:
+        engine.sync()
+    world.execute(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'not now' USING DETAIL = OLD::text; END $$"
+    )
+    world.execute(
+        "CREATE TRIGGER refuse BEFORE DELETE ON calendar_sync.rejected_event"
+        " FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+    )
+    ended = command("replay", environment=world.stage.environment)
+    assert ended.status == 1
+    assert "not now" in ended.complaint
+    assert "manifest" not in ended.err
+
+
 def test_replay_puts_back_the_rows_that_are_named_or_all(world: World) -> None:
     rows = [world.commit(f"job_{number}", BROKEN) for number in range(3)]
     world.sync()

@@ -91,7 +91,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.mark.parametrize("mode", ["oauth echo", "api echo 400", "cut"])
+@pytest.mark.parametrize("mode", ["oauth echo", "cut"])
 def test_a_daemon_tells_no_secret_to_its_log_its_manager_its_metrics_or_its_last_words(  # noqa: PLR0917 - fixtures
     world: World, secrets: Secrets, repeating: RepeatingGoogle, manager: Manager, tmp_path: Path, mode: str
 ) -> None:

@@ -5,7 +5,7 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from outbox import migrations
 from tests.conftest import create_database, drop_database, of_database
 from tests.integration.conftest import World, job
+from tests.integration.interleaving import BOUND
 from tests.integration.steps import problems
 from tests.upgrade.release import SCHEMA
 from web.api.paths import API, FEED
@@ -126,17 +127,19 @@ def test_the_schema_is_brought_up_to_date_under_traffic_and_no_row_is_lost(
                 )
             committed.append(number)
 
-    with psycopg.connect(former_url) as slow, ThreadPoolExecutor(1) as threads:
+    with psycopg.connect(former_url) as slow, ThreadPoolExecutor(2) as threads:
         # Another producer has written and thinks about it: nobody may have to wait for him.
         slow.execute(
             "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload)"
             " VALUES ('t', 'j', 'job.cancelled', '{}')"
         )
-        producing = threads.submit(produce)
-        bring_up_to_date(former_url)
+        producing, upgrading = threads.submit(produce), threads.submit(bring_up_to_date, former_url)
+        first, _ = wait([producing, upgrading], timeout=BOUND, return_when=FIRST_COMPLETED)
         done.set()
-        producing.result(30)
         slow.rollback()
+        producing.result(BOUND)
+        upgrading.result(BOUND)
+        assert first == {upgrading}, "the upgrade waited for a producer's transaction"
     after = rows_of(former_url, tables)
     assert committed
     assert len(after.pop("outbox")) == len(before.pop("outbox")) + len(committed)

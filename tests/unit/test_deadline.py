@@ -23,7 +23,7 @@ from outbox.google.deadline import NoReplyError, NotSentError, Reply, Transport
 
 Behaviour = Callable[[socket.socket], None]
 
-SHORT = 0.3
+SHORT = 0.8
 LONG = 30.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

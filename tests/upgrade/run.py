@@ -5,7 +5,7 @@ stand-in for Google, a jobs service that goes on committing, and users who go on
 release's `migrate` runs amid it; daemons and web workers are replaced one at a time, so that both releases are at work
 side by side; then everything goes back to the previous release, on the new schema, and forward again.
 
-    python -m tests.upgrade.run [--seconds 8] [--json] [--log FILE]
+    python -m tests.upgrade.run [--seconds 6] [--json] [--log FILE]
 
 Exits with 0 if no web request failed, nothing stands twice, and every calendar and table holds what it has to.
 """
@@ -14,53 +14,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 
-from tests.faults.database import Database
-from tests.faults.feed import Feed
 from tests.faults.play import errors_in
-from tests.faults.run import SHARED
-from tests.faults.scene import CLOCK
-from tests.faults.settled import LEFT, expected_calendars
+from tests.faults.settled import LEFT
 from tests.faults.users import Member
-from tests.upgrade.release import NoHistoryError, Release, previous_release, this_release
-from tests.upgrade.visitors import Answers, CountedHttp, Visitor
-from web.api.paths import API
-from web.demo.consent import NetworkHttp
-from web.demo.embedded_postgres import EmbeddedPostgres
-from web.demo.expectation import expected_states, shape_of
-from web.demo.mishaps import Reader, read_calendar
-from web.demo.people import newcomers, office_users
-from web.demo.stage import Stage, create_roles
-from web.demo.tether import TetheredProcess
-from web.demo.traffic import SAMPLE, Traffic, TrafficRow, read_traffic, replay
-from web.demo.verdict import compare
-from web.sandbox.server import SandboxServer
-from web.sandbox.specs import FaultKind, FaultSpec
-
-SPEED = 40.0
-"""Times real time, of the traffic."""
-
-SETTLE_SECONDS = 180.0
-"""How long everything may take to come to rest; what is in doubt rests a minute."""
-
-READY_SECONDS = 60.0
-"""How long a daemon may take to start."""
-
-REFUSED_JOB = "job_google_refused"
+from tests.upgrade.release import NoHistoryError, previous_release, this_release
+from tests.upgrade.scene import Scene
 
 
 @dataclass(slots=True)
@@ -71,222 +42,74 @@ class Result:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-class Rehearsal:
-    """The stage with everything on it."""
-
-    def __init__(self, old: Release, new: Release, log: IO[str], stack: ExitStack) -> None:
-        self.old, self.new, self._log, self._stack = old, new, log, stack
-        self._traffic = read_traffic(SHARED if SHARED.exists() else SAMPLE)
-        self._postgres = stack.enter_context(EmbeddedPostgres(settings={"max_connections": "200"}))
-        self._sandbox = stack.enter_context(SandboxServer())
-        self.database = Database(self._postgres, None)
-        old.migrate(self._postgres.url)
-        create_roles(self._postgres.url, old.root / "sql" / "roles.sql")
-        self.database.execute(CLOCK.format(day_zero=self._traffic.header.day_zero))
-        people = [*office_users(self._traffic.header), *newcomers(self._traffic.header)]
-        for person in people:
-            self._sandbox.add_account(person.account)
-        self._listener = stack.enter_context(socket.socket())
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(128)
-        origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.stage = Stage(
-            self._postgres.url,
-            self._sandbox,
-            {"PUSH_DEBOUNCE_SECONDS": "0.5"},
-            public_base_url=origin,
-            prepare=lambda *_: None,
-        )
-        self.answers = Answers()
-        self.members: list[Member] = []
-        self.visitors: list[Visitor] = []
-        for place, person in enumerate(people):
-            http = CountedHttp(stack.enter_context(NetworkHttp(origin)), self.answers)
-            member = Member(self.stage, http, person, self.database)
-            self.members.append(member)
-            # Not the first of them: he has a problem that is to be there still at the end.
-            if place % 2:
-                caller = self.stage.caller(http, person.user)
-                self.visitors.append(Visitor(member, caller, self.answers, random.Random(place)))  # noqa: S311
-        self._tokens = {
-            calendar: self._sandbox.user_token(person.account.email)
-            for person in people
-            for calendar in person.calendars
-        }
-        self.feed = Feed(self._traffic, self._postgres.url, speed=SPEED)
-        self.reader = Reader(self.read, sorted(self._tokens), pause=0.5)
-
-    def daemon(self, release: Release) -> TetheredProcess:
-        """Start a daemon of that release, and wait until it is ready."""
-        ready = self._ready()
-        daemon = self._stack.enter_context(release.start_daemon(self.stage, self._log))
-        if not self.until(lambda: self._ready() > ready, READY_SECONDS):
-            raise RuntimeError(f"a daemon of the {release.name} release did not get ready")
-        return daemon
-
-    def _ready(self) -> int:
-        return Path(self._log.name).read_text(encoding="utf-8", errors="replace").count('"daemon_ready"')
-
-    def web(self, release: Release) -> TetheredProcess:
-        """Start web workers of that release beside those there are."""
-        return self._stack.enter_context(release.start_web(self.stage, self._listener, self._log))
-
-    def read(self, calendar: str) -> list[dict[str, Any]]:
-        """What a reader of the calendar sees."""
-        return read_calendar(self._sandbox.calendar_url, self._tokens[calendar], calendar)
-
-    def count(self, what: str) -> int:
-        """How many there are."""
-        return int(self.database.execute(f"SELECT count(*) FROM calendar_sync.{what}")[0][0])
-
-    @contextmanager
-    def traffic(self) -> Iterator[None]:
-        """The jobs service, the users and a reader of all calendars at work."""
-        self.reader.start()
-        self.feed.start("upgrade")
-        for visitor in self.visitors:
-            visitor.start()
-        try:
-            yield
-        finally:
-            for visitor in self.visitors:
-                visitor.stop()
-            self.feed.stop()
-            self.reader.stop()
-
-    def refuse_a_job(self) -> None:
-        """Google refuses a job in one calendar for good: a problem that waits for its user."""
-        person = self.members[0].person
-        refusal = FaultSpec(
-            kind=FaultKind.REFUSE,
-            method="POST",
-            calendar=self.members[0].wish.calendar_id,
-            status=400,
-            reason="invalid",
-        )
-        self._sandbox.control("POST", "faults", refusal.model_dump(mode="json"))
-        sample = next(
-            row
-            for row in self._traffic.rows
-            if row.tenant_id == person.user.tenant_id and row.broken is None and shape_of(row, "") is not None
-        )
-        row = TrafficRow(0.0, person.user.tenant_id, REFUSED_JOB, "job.created", sample.payload)
-        replay(Traffic(self._traffic.header, (row,)), self._postgres.url)
-        self.feed.rows.append(row)
-        if not self.until(lambda: self.count("pending_push WHERE problem IS NOT NULL") == 1, 30):
-            raise RuntimeError("the job that Google refuses became no problem")
-        self._sandbox.control("DELETE", "faults")
-
-    def retry_the_job(self) -> int:
-        """The user has it tried again; returns how many problems there were."""
-        caller = self.members[0].caller
-        problems = caller.ask("GET", f"{API}/problems")["problems"]
-        for problem in problems:
-            caller.call("POST", f"{API}/problems/{problem['id']}/retry", {})
-        return len(problems)
-
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for it, or for the time to be over; whether it came."""
-        ends = time.monotonic() + seconds
-        while not (came := condition()) and time.monotonic() < ends:
-            time.sleep(0.3)
-        return came
-
-    def settle(self) -> float:
-        """Everybody has what he wishes, and nothing waits; how long that took."""
-        began = time.monotonic()
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(Member.settle, self.members))
-        looks: list[bool] = []
-
-        def quiet() -> bool:
-            looks.append(not any(self.database.execute(LEFT)[0]))
-            return looks[-3:] == [True] * 3
-
-        self.until(quiet, SETTLE_SECONDS)  # if not, it is found in the end
-        return time.monotonic() - began
-
-    def verdict(self) -> Sequence[str]:
-        """What is wrong with the calendars."""
-        rows = tuple(self.feed.rows)
-        states = expected_states(
-            Traffic(self._traffic.header, rows), job_url_template=self.stage.settings.job_url_template
-        )
-        verdict = compare(
-            expected_calendars(rows, states, self.members), {name: self.read(name) for name in self._tokens}
-        )
-        return [f"{finding.fault.value}: {finding}" for finding in verdict.findings]
-
-
-def rehearse(stage: Rehearsal, seconds: float, say: Callable[[str], object]) -> Result:
+def rehearse(scene: Scene, seconds: float, say: Callable[[str], object]) -> Result:
     """All of it; `seconds` is how long each state of affairs lasts."""
     result = Result()
     ended: list[int] = []
-
     began = time.monotonic()
 
     def chapter(name: str) -> None:
         say(f"{time.monotonic() - began:4.0f} s  {name}")
-        stage.answers.chapter = name
+        scene.answers.chapter = name
 
     def last() -> None:
         time.sleep(seconds)
 
     chapter("the previous release")
-    daemons, web = [stage.daemon(stage.old), stage.daemon(stage.old)], stage.web(stage.old)
+    daemons, web = [scene.daemon(scene.old), scene.daemon(scene.old)], scene.web(scene.old)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(Member.connect, stage.members))
-    stage.refuse_a_job()
-    stage.members[2].pause_for_good()
-    with stage.traffic():
+        list(pool.map(Member.connect, scene.members))
+    scene.refuse_a_job()
+    scene.members[2].pause_for_good()
+    with scene.traffic():
         last()
-        stage.until(lambda: stage.count("rejected_event") > 0 and stage.count("pending_push") > 0, 30)
+        scene.until(lambda: scene.count("rejected_event") > 0 and scene.count("pending_push") > 0, 30)
         tables = ("calendar_connection", "job", "rejected_event", "calendar_feed", "pushed_event", "pending_push")
-        result.figures["rows_before"] = {table: stage.count(table) for table in tables}
+        result.figures["rows_before"] = {table: scene.count(table) for table in tables}
         chapter("migrate of the new release")
         migrating = time.monotonic()
-        said = stage.new.migrate(stage.stage.database_url)
+        said = scene.new.migrate(scene.stage.database_url)
         result.figures["migrate_seconds"] = round(time.monotonic() - migrating, 1)
         result.figures["applied"] = [line for line in said.splitlines() if line.startswith("applied")]
         chapter("the previous release on the new schema")
         last()
-        for there, back in ((stage.new, False), (stage.old, True), (stage.new, False)):
+        for there, back in ((scene.new, False), (scene.old, True), (scene.new, False)):
             chapter(f"a daemon of the {there.name} release beside one of the other")
             ended.append(daemons[0].stop())
-            daemons[0] = stage.daemon(there)
+            daemons[0] = scene.daemon(there)
             last()
             chapter(f"web workers of the {there.name} release beside those of the other")
-            other, web = web, stage.web(there)
+            other, web = web, scene.web(there)
             last()
             ended.append(other.stop())
             ended.append(daemons[1].stop())
-            daemons[1] = stage.daemon(there)
+            daemons[1] = scene.daemon(there)
             chapter(f"the {there.name} release alone{', back on the new schema' if back else ''}")
             last()
     chapter("coming to rest")
-    result.figures["problems_kept"] = stage.retry_the_job()
-    result.figures["settle_seconds"] = round(stage.settle(), 1)
+    result.figures["problems_kept"] = scene.retry_the_job()
+    result.figures["settle_seconds"] = round(scene.settle(), 1)
     ended += [process.stop() for process in (*daemons, web)]
-    _judge(stage, ended, result)
+    _judge(scene, ended, result)
     return result
 
 
-def _judge(stage: Rehearsal, ended: Sequence[int], result: Result) -> None:
-    answers, rows = stage.answers, stage.feed.rows
+def _judge(scene: Scene, ended: Sequence[int], result: Result) -> None:
+    answers, rows = scene.answers, scene.feed.rows
     broken = sum(row.broken is not None for row in rows)
-    wrong = [*stage.verdict(), *answers.failed]
+    wrong = [*scene.verdict(), *answers.failed]
     if result.figures["problems_kept"] != 1:
         wrong.append(f"{result.figures['problems_kept']} problems were left to retry, there was 1")
-    if (rejected := stage.count("rejected_event")) != broken:
+    if (rejected := scene.count("rejected_event")) != broken:
         wrong.append(f"{rejected} rows were set aside, {broken} were broken")
-    if any(left := stage.database.execute(LEFT)[0]):
+    if any(left := scene.database.execute(LEFT)[0]):
         wrong.append(f"outbox, marks, leases, departures left: {left}")
-    if stage.reader.duplicates:
-        wrong.append(f"{stage.reader.duplicates} times a reader saw a job twice")
+    if scene.reader.duplicates:
+        wrong.append(f"{scene.reader.duplicates} times a reader saw a job twice")
     if any(ended):
         wrong.append(f"exit statuses: {ended}")
-    if stage.feed.retried:
-        wrong.append(f"{stage.feed.retried} times the jobs service could not commit")
+    if scene.feed.retried:
+        wrong.append(f"{scene.feed.retried} times the jobs service could not commit")
     result.wrong = wrong
     result.figures |= {
         "rows": len(rows),
@@ -295,8 +118,8 @@ def _judge(stage: Rehearsal, ended: Sequence[int], result: Result) -> None:
         "web_requests_failed": len(answers.failed),
         "web_requests_refused": dict(answers.refused),
         "slowest_answer_ms": {name: round(1000 * slowest) for name, slowest in answers.slowest.items()},
-        "deeds": dict(sum((visitor.deeds for visitor in stage.visitors), start=type(stage.visitors[0].deeds)())),
-        "readings": stage.reader.readings,
+        "deeds": dict(sum((visitor.deeds for visitor in scene.visitors), Counter[str]())),
+        "readings": scene.reader.readings,
         "processes_ended": len(ended),
         "wrong": len(wrong),
     }
@@ -319,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"upgrade: {error}", markup=False, highlight=False)
             return 2
         file = stack.enter_context(log.open("w", encoding="utf-8"))
-        result = rehearse(Rehearsal(old, this_release(), file, stack), asked.seconds, console.print)
+        result = rehearse(Scene(old, this_release(), file, stack), asked.seconds, console.print)
         stack.close()
         if errors := errors_in(log):
             result.wrong.append(f"logged as errors: {dict(errors)}")
@@ -334,5 +157,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    os.umask(0o022)
     sys.exit(main())

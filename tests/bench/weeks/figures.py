@@ -155,9 +155,8 @@ def document(week: Week) -> str:
     text = [", ".join(f"{name} {value}" for name, value in week.facts.items()) + ".", ""]
     text += ["| | first day | last day | last ÷ first |", "|---|--:|--:|--:|"]
     for name, first, last, quotient in verdicts(week):
-        shown = "" if quotient is None else f"{quotient:.2f}"
-        if max(first, last) > 0:
-            text.append(f"| {name} | {first:,.1f} | {last:,.1f} | {shown} |")
+        if quotient is not None:
+            text.append(f"| {name} | {first:,.1f} | {last:,.1f} | {quotient:.2f} |")
     for file in plots(week):
         text += ["", f"![{file}](week/{file}.svg)"]
     return "\n".join([*text, ""])
