@@ -31,8 +31,8 @@ REQUEST_SECONDS = 15.0
 AHEAD = 1.5
 """A pool is as large as what the last second used, and half as much again."""
 
-LEAST_UNITS = 20
-"""A daemon with little to do draws so many at once; never more than a hundredth of the limit."""
+LEAST_UNITS = 50
+"""A daemon with little to do draws so many at once, enough for a batch; never more than a hundredth of the limit."""
 
 LONGEST_WAIT_SECONDS = 1.0
 """After a refusal the table is asked again within this: another daemon may have given back what it did not use."""

@@ -27,7 +27,7 @@ LABELS = {
         "rejected_events": "rejected events",
     },
     "Google": {
-        "google_quota_units_in_use": "requests of a minute",
+        "google_quota_units_in_use": "quota units in use",
         "google_requests_24_hours": "requests of 24 hours",
     },
     "Database": {
