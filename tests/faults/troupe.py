@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -69,12 +69,17 @@ class Slot:
 
     def kill(self) -> None:
         """SIGKILL; the caller holds the lock."""
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
+        self.strike()
         self.process.wait(30)
         self.process.stop()
         for left in Path("/dev/shm").glob(f"*faketime*_{self.process.pid}"):  # noqa: S108 - libfaketime's own place
             left.unlink()
+
+    def strike(self) -> None:
+        """SIGKILL, and wait for nothing. One that is dead may still be taken for alive, until its supervisor has heard."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
     def start(self) -> None:
         """Start another one in its place; the caller holds the lock."""
@@ -173,8 +178,7 @@ class Troupe:
             for slot in self.slots:
                 held.enter_context(slot.lock)
             for slot in self.slots:
-                if slot.process.poll() is None:
-                    os.kill(slot.process.pid, signal.SIGKILL)
+                slot.strike()
             for slot in self.slots:
                 slot.kill()
                 slot.start()
