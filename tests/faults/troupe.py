@@ -76,7 +76,7 @@ class Slot:
             left.unlink()
 
     def strike(self) -> None:
-        """SIGKILL, and wait for nothing. One that is dead may still be taken for alive, until its supervisor has heard."""
+        """SIGKILL, and wait for nothing. A dead one may still be taken for alive, until its supervisor has heard."""
         if self.process.poll() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
