@@ -12,6 +12,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
+from outbox.arrays import ADAPTERS
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 GUARDS: LiteralString = (
@@ -47,7 +49,7 @@ def connection_string(url: str, *, application_name: str) -> str:
 
 def connect(url: str, *, application_name: str = "calendar-sync") -> Connection:
     """One connection in autocommit mode: a transaction is only where the code says `connection.transaction()`."""
-    return psycopg.connect(connection_string(url, application_name=application_name), autocommit=True)
+    return psycopg.connect(connection_string(url, application_name=application_name), autocommit=True, context=ADAPTERS)
 
 
 @contextmanager
@@ -65,7 +67,7 @@ def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -
         open=True,
         timeout=10,
         max_idle=120,
-        kwargs={"autocommit": True, "prepare_threshold": 0},
+        kwargs={"autocommit": True, "prepare_threshold": 0, "context": ADAPTERS},
         check=Freshness(),
         name=application_name,
     ) as pool:

@@ -286,7 +286,7 @@ def _read(call: Call, status: int, headers: Mapping[str, str], body: bytes, acce
     answer = read_answer(status, headers, text, expects=_EXPECTED.get(type(call), Body.EVENT), now=datetime.now(UTC))
     if (limited := _LIMITED.get(answer.meaning)) is not None:
         limited.inc()
-    return replace(answer, requests=1)
+    return answer
 
 
 def _of_batch(refusal: Answer) -> Answer:
@@ -300,6 +300,8 @@ def _of_batch(refusal: Answer) -> Answer:
 
 def _summed_up(call: Call, tries: Sequence[Answer]) -> Answer:
     """The last try, and what it leaves open of those before."""
+    if len(tries) == 1:
+        return tries[0]
     return replace(
         tries[-1],
         earlier_unknown=not isinstance(call, Read) and any(earlier.outcome_unknown for earlier in tries[:-1]),

@@ -143,26 +143,26 @@ class _Error:
 def read_answer(
     status: int, headers: Mapping[str, str], body: bytes, *, expects: Body, now: datetime | None = None
 ) -> Answer:
-    """Say what an answer means.
+    """Say what the answer to one request means.
 
     `expects`: what a success carries. `now` (aware) dates a Retry-After where the answer itself
     has no Date.
     """
     succeeded = 200 <= status < 300
     if succeeded and expects is Body.NOTHING and not body:
-        return Answer(Meaning.DONE, status)
+        return Answer(Meaning.DONE, status, requests=1)
     payload = _parse(body)
     if succeeded and _is_expected(payload, expects):
-        return Answer(Meaning.DONE, status, resource=payload)
+        return Answer(Meaning.DONE, status, resource=payload, requests=1)
     retry_after = _retry_after(headers, now)
     if succeeded:
         # A 204 with something in it is somebody else's page, and the work may not have been done.
         wrong = "a success with a body" if expects is Body.NOTHING else f"a success without {expects.value}"
-        return Answer(Meaning.UNAVAILABLE, status, message=wrong, retry_after=retry_after)
+        return Answer(Meaning.UNAVAILABLE, status, message=wrong, retry_after=retry_after, requests=1)
     error = _read_error(payload)
     reason = _clean(_telling(error.reasons) if error else "", 100)
     message = _clean(error.message if error else "", MAX_TEXT) or f"HTTP {status}"
-    return Answer(_judge(status, error), status, reason, message, retry_after=retry_after)
+    return Answer(_judge(status, error), status, reason, message, retry_after=retry_after, requests=1)
 
 
 def _judge(status: int, error: _Error | None) -> Meaning:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from outbox.event import CalendarEvent
@@ -104,6 +105,7 @@ def differing_fields(body: Mapping[str, Any], resource: Mapping[str, Any]) -> li
     return different + [name for name in ("start", "end") if _instant(shown.get(name)) != _instant(body.get(name))]
 
 
+@lru_cache(maxsize=1024)
 def event_id(tenant_id: str, calendar_id: str, job_id: str, generation: int) -> str:
     """The id we choose for a job's event in a calendar: 32 characters of base32hex, as Google wants them.
 
@@ -113,6 +115,7 @@ def event_id(tenant_id: str, calendar_id: str, job_id: str, generation: int) -> 
     return base64.b32hexencode(digest[:_EVENT_ID_BYTES]).decode("ascii").lower()
 
 
+@lru_cache(maxsize=1024)
 def tenant_mark(tenant_id: str) -> str:
     """The tenant in an event's private extended properties: enough to tell tenants apart, without naming them."""
     return hashlib.sha256(tenant_id.encode()).hexdigest()[:16]

@@ -101,7 +101,7 @@ def test_each_answer_has_its_meaning(status: int, body: bytes, meaning: Meaning)
 
 @pytest.mark.parametrize("status", [204, 200])
 def test_a_delete_is_done_when_its_success_carries_nothing(status: int) -> None:
-    assert read_answer(status, {}, b"", expects=Body.NOTHING) == Answer(Meaning.DONE, status)
+    assert read_answer(status, {}, b"", expects=Body.NOTHING) == Answer(Meaning.DONE, status, requests=1)
 
 
 @pytest.mark.parametrize("body", [HTML, b'{"error": {"code": 40', b"{}"])
