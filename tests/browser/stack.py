@@ -29,7 +29,7 @@ AT_ONCE = {
 }
 """Nobody edits a job twenty times here, so nothing waits for more edits; nor for quota."""
 
-BACKLOG_AT_ONCE = 20
+BACKLOG_AT_ONCE = 40
 """The first jobs of a backlog, which the daemon pushes and settles in one go, or in a few where it waits for quota."""
 
 
@@ -164,7 +164,7 @@ class Stack:
 
     def slow_after_first(self, method: Literal["POST", "DELETE"], calendar_id: str) -> None:
         """Google takes its time over the writes after the first so many, until `heal`: a backlog is seen on its way."""
-        slow = FaultSpec(kind=FaultKind.DELAY, method=method, calendar=calendar_id, seconds=0.8)
+        slow = FaultSpec(kind=FaultKind.DELAY, method=method, calendar=calendar_id, seconds=0.4)
         self.fault(slow.model_copy(update={"seconds": 0, "count": BACKLOG_AT_ONCE}))  # the first rule that strikes wins
         self.fault(slow)
 
