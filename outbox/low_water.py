@@ -29,8 +29,16 @@ class LowWater:
         self._clock = clock
         self._due_at = self._not_before = -math.inf
 
-    def look(self, from_the_mark_on: Callable[[], list[T]], at_everything: Callable[[], list[T]]) -> list[T]:
-        """What is found from the mark on; if nothing is, or it has not been done for a while, a look at everything."""
+    def look(
+        self, from_the_mark_on: Callable[[], list[T]], at_everything: Callable[[], list[T]], *, thorough: bool = False
+    ) -> list[T]:
+        """What is found from the mark on; if nothing is, or it has not been done for a while, a look at everything.
+
+        Args:
+            thorough: nobody looks again after a look that finds nothing, so that it has to be one at everything.
+        """
+        if thorough:
+            return at_everything()
         if self._clock() < self._due_at and (found := from_the_mark_on()):
             return found
         began = self._clock()

@@ -91,7 +91,7 @@ class Pusher:
             wait_for_quota: go on with what waits for quota, and for nothing else, once there is some.
         """
         while not self._stop.is_set():
-            if leases := self._lease(1, 0) or self._lease(0, 1):
+            if leases := self._lease(1, 0, thorough=True) or self._lease(0, 1, thorough=True):
                 self._push(leases[0])
                 continue
             wait = self._lanes.seconds_until_quota() if wait_for_quota else None
@@ -125,7 +125,9 @@ class Pusher:
         poll = min(without, jittered(POLL_SECONDS)) if live_only else jittered(POLL_SECONDS)
         return poll if due_in is None else max(LEAST_PAUSE_SECONDS, min(due_in, poll))
 
-    def _lease(self, limit: int, troubled_limit: int, *, live_only: bool = False) -> list[Lease]:
+    def _lease(
+        self, limit: int, troubled_limit: int, *, live_only: bool = False, thorough: bool = False
+    ) -> list[Lease]:
         # Taken before the server starts the lease, so that ours ends first whatever the statement took.
         asked_at = self._leased_at = time.monotonic()
         look = partial(
@@ -136,7 +138,7 @@ class Pusher:
             lease_seconds=LEASE_SECONDS,
             last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
         )
-        leases = self._low_water.look(lambda: look(since=self._due_since), look)
+        leases = self._low_water.look(lambda: look(since=self._due_since), look, thorough=thorough)
         if due := [lease.was_due_at for lease in leases if lease.was_due_at is not None]:
             self._due_since = min(due) - BACKWARD
         with self._lock:

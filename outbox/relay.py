@@ -115,8 +115,11 @@ class Relay:
         self._claimed_to = 0
         self._low_water = LowWater()
 
-    def relay_batch(self) -> Relayed:
+    def relay_batch(self, *, thorough: bool = False) -> Relayed:
         """Deal with the oldest rows that no other relay holds, in one transaction.
+
+        Args:
+            thorough: nobody looks again if there are none.
 
         Raises:
             psycopg.Error: nothing happened; the rows are still there.
@@ -124,7 +127,9 @@ class Relay:
         with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             held_back = bool(self._passed_over)
             seen = self._low_water.look(
-                lambda: self._rows(connection, self._claimed_to - BACKWARD_IDS), lambda: self._rows(connection, 0)
+                lambda: self._rows(connection, self._claimed_to - BACKWARD_IDS),
+                lambda: self._rows(connection, 0),
+                thorough=thorough,
             )
             claimed = self._share(connection, seen)
             held_back = held_back or bool(self._passed_over)

@@ -169,7 +169,7 @@ class Daemon:
             wait_for_quota: stay until what waits for quota, and for nothing else, is pushed too.
         """
         while not self._stop.is_set():
-            relayed = self.relay.relay_batch()
+            relayed = self.relay.relay_batch(thorough=True)
             if not relayed.claimed and not relayed.held_back:
                 break
             if not relayed.claimed:

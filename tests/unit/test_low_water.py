@@ -14,9 +14,9 @@ class Table:
         self.looks: list[str] = []
         self._low_water = LowWater(lambda: self.now)
 
-    def look(self) -> list[str]:
+    def look(self, *, thorough: bool = False) -> list[str]:
         """Look once; what was done is in `looks`."""
-        return self._low_water.look(self._mark, self._everything)
+        return self._low_water.look(self._mark, self._everything, thorough=thorough)
 
     def _mark(self) -> list[str]:
         self.looks.append("mark")
@@ -73,3 +73,11 @@ def test_nothing_waits_longer_than_two_seconds_for_a_look_however_long_they_take
     assert table.look() == []
     table.now += WHOLE_LOOK_SECONDS
     assert table.look() == ["late"]
+
+
+def test_who_does_not_look_again_finds_what_is_below_the_mark_however_long_the_last_look_took() -> None:
+    table = Table()
+    table.seconds = 30.0
+    table.look()
+    table.below = ["late"]
+    assert table.look(thorough=True) == ["late"]
