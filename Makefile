@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots monitoring neighbours quota backfill feed bench faults week upgrade model mutants audit vm clean
+.PHONY: demo test lint screenshots monitoring neighbours quota backfill feed bench notify plans faults week upgrade model mutants audit vm clean
 
 demo: .venv/ready
 	@$(BIN)/python daemon.py demo $(ARGS)
@@ -45,6 +45,14 @@ feed: .venv/ready
 # Our daemon beside the best queues, on the same work? Needs Go and a PostgreSQL server; docs/performance.md explains the figures.
 bench: .venv/ready
 	@$(BIN)/python -m tests.bench.compare --write $(ARGS)
+
+# What do commits into the outbox cost that notify the daemons? Four minutes; docs/operations.md explains the figures.
+notify: .venv/ready
+	@$(BIN)/python -m tests.bench.notify $(ARGS)
+
+# Does every hot statement touch as little beside 1,000,000 waiting rows as beside the 50,000 of the tests? A minute or two; memory for 2 GB.
+plans: .venv/ready
+	CALENDAR_SYNC_PLANS_TIMES=20 $(BIN)/pytest -q tests/integration/test_plans.py $(ARGS)
 
 # A thousand faults of all kinds, and every calendar right in the end? A quarter of an hour; docs/faults.md explains it.
 faults: .venv/ready

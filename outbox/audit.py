@@ -20,16 +20,20 @@ from outbox.wish import wish_for
 log = structlog.get_logger(__name__)
 
 SLICE = 200
-"""Jobs compared at a time."""
+"""Jobs looked at at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class SettledJob:
-    """A job with nothing pending on the lane, and what we put there; None where there is nothing on record."""
+class AuditedJob:
+    """A job, and what we put into the lane's calendar for it; None where there is nothing on record.
+
+    Attributes:
+        payload: None where there is nothing to compare: the job waits, or is over or cancelled and has no event.
+    """
 
     job_id: str
     cancelled: bool
-    payload: str
+    payload: str | None
     event_id: str | None
     id_generation: int | None
     in_doubt: bool | None
@@ -81,14 +85,16 @@ class Audit:
         key = {"tenant_id": lane[0], "calendar_id": lane[1]}
         with connection.cursor(row_factory=class_row(LaneConnection)) as cursor:
             wishers = cursor.execute(statement("push/read_connections"), key).fetchall()
-        with connection.cursor(row_factory=class_row(SettledJob)) as cursor:
+        with connection.cursor(row_factory=class_row(AuditedJob)) as cursor:
             jobs = cursor.execute(
-                statement("janitor/read_settled_jobs"), {**key, "after_job_id": self._after_job, "limit": SLICE}
+                statement("janitor/read_audited_jobs"), {**key, "after_job_id": self._after_job, "limit": SLICE}
             ).fetchall()
-        different = [job.job_id for job in jobs if self._differs(lane, job, wishers)]
+        different = [
+            job.job_id for job in jobs if job.payload is not None and self._differs(lane, job, job.payload, wishers)
+        ]
         return different, jobs[-1].job_id if len(jobs) == SLICE else None
 
-    def _differs(self, lane: tuple[str, str], job: SettledJob, wishers: list[LaneConnection]) -> bool:
+    def _differs(self, lane: tuple[str, str], job: AuditedJob, payload: str, wishers: list[LaneConnection]) -> bool:
         known = None
         if job.event_id is not None and job.id_generation is not None:
             known = Known(
@@ -101,9 +107,7 @@ class Audit:
         try:
             wish = wish_for(
                 job.job_id,
-                None
-                if job.cancelled
-                else rendering_of(job.job_id, job.payload, job_url_template=self._job_url_template),
+                None if job.cancelled else rendering_of(job.job_id, payload, job_url_template=self._job_url_template),
                 tenant_id=lane[0],
                 calendar_id=lane[1],
                 cancelled=job.cancelled,

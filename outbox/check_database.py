@@ -13,10 +13,11 @@ from outbox.check import Finding, failed, ok, unchecked, warning
 from outbox.check_google import judge_clock
 from outbox.crypto import TokenCipher
 from outbox.database import Connection, describe
-from outbox.installation import NOT_RECORDED, InstallationKey, read_record
+from outbox.installation import NOT_RECORDED, InstallationKey, read_record, refusal_of
 from outbox.migrations import MigrationError, missing_migrations
 from outbox.rights import Right, rights_of
 from outbox.rotation import Census, Keyring, Progress
+from outbox.runtime import RELAY_POLL_SECONDS
 from outbox.statements import statement
 
 OLDEST_VERSION = 140000
@@ -49,8 +50,10 @@ def check_database(connection: Connection, key: InstallationKey | None) -> Itera
         return
     looks: dict[str, Callable[[], Iterator[Finding]]] = {
         "rights": lambda: _rights(connection, server["role"]),
+        "row-level security": lambda: _fences(connection),
         "installation": lambda: _installation(connection, key),
         "storage options": lambda: _storage(connection),
+        "wake-up": lambda: _wakeup(connection),
         "open transactions": lambda: _horizon(connection),
     }
     for topic, look in looks.items():
@@ -92,10 +95,17 @@ def judge_keys(census: Census, key_ids: tuple[str, ...]) -> Iterator[Finding]:
             "put it back, behind the first; if it is lost for good, have its users asked to reconnect: "
             f"calendar-sync rotate-keys --lost {kid}",
         )
-    if census.damaged:
+    for kid, count in sorted(census.mistaken.items()):
         yield failed(
             topic,
-            f"{census.damaged} tokens do not decrypt, with their keys at hand: altered, or moved to another row",
+            f"nothing of the {count} tokens under key {kid} opens with the {kid} of TOKEN_ENCRYPTION_KEYS: it is "
+            "another key of the same name, or they were altered",
+            "put the keys here that the other daemons and the web apps have; a new key gets a name of its own",
+        )
+    if damaged := (census.damaged - census.mistaken).total():
+        yield failed(
+            topic,
+            f"{damaged} tokens do not decrypt, with their keys at hand: altered, or moved to another row",
             "find out who wrote to the table; at the next use of one its user is asked to reconnect",
         )
     counts = ", ".join(f"{kid} ({census.readable[kid]} tokens)" for kid in key_ids)
@@ -186,9 +196,24 @@ def _rights(connection: Connection, role: str) -> Iterator[Finding]:
         yield ok("rights", f"{role} has all {len(needed)} that a daemon needs")
 
 
+def _fences(connection: Connection) -> Iterator[Finding]:
+    seen, topic = _row(connection, "check/unfenced"), "row-level security"
+    if not seen["has_role"]:
+        yield unchecked(
+            topic, "there is no role calendar_sync_web: whatever the web app logs in as may see every user's rows"
+        )
+    elif seen["tables"]:
+        yield failed(
+            topic,
+            f"the web app is shown everybody's rows of {', '.join(seen['tables'])}",
+            "as an administrator: psql --single-transaction --set=ON_ERROR_STOP=1 -f sql/roles.sql",
+        )
+    else:
+        yield ok(topic, "the web app is shown the rows of whom it acts for, if calendar_sync_web is all that it is")
+
+
 def _installation(connection: Connection, key: InstallationKey | None) -> Iterator[Finding]:
-    record = read_record(connection)
-    refusal = NOT_RECORDED if record is None else record.differs_from(key)
+    record, refusal = read_record(connection), refusal_of(connection, key)
     if record is None or refusal is not None:
         yield failed("installation", "nothing is pushed from this database", refusal or NOT_RECORDED)
     elif record.client_id is None:
@@ -207,6 +232,14 @@ def _storage(connection: Connection) -> Iterator[Finding]:
         )
     if not odd:
         yield ok("storage options", "as the migrations set them")
+
+
+def _wakeup(connection: Connection) -> Iterator[Finding]:
+    if connection.execute(statement("check/notifies")).fetchone() == (True,):
+        yield ok("wake-up", "commits into the outbox notify the daemons, one commit after another")
+    else:
+        found = f"daemons look every {RELAY_POLL_SECONDS:g} s for what is new"
+        yield ok("wake-up", f"commits into the outbox notify nobody (trigger notify_outbox is off); {found}")
 
 
 def _horizon(connection: Connection) -> Iterator[Finding]:

@@ -89,7 +89,10 @@ class TokenCipher:
 def key_id(blob: bytes) -> str:
     """The id of the key that encrypted a blob (read, not verified); UnreadableToken if this is no blob of ours."""
     header, _ = _split(blob)
-    return header[2:].decode("ascii", "replace")
+    name = header[2:].decode("ascii", "replace")
+    if not _KEY_ID.fullmatch(name):  # operators are told it, and what to do about it
+        raise UnreadableToken("it names no key that could be configured")
+    return name
 
 
 def generate_key() -> str:

@@ -20,6 +20,8 @@ GUARDS: LiteralString = (
     # What counts on a fresh snapshot for each statement has to get one, whatever the database's default is.
     r"-c default_transaction_isolation=read\ committed "
     "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC "
+    # Whoever may create functions in a schema on the usual path would else have us run them, with our rights.
+    "-c search_path=pg_catalog "
     # Every statement has its index and costs about the same whatever its parameters are: so it is planned once a
     # session, and neither an empty table nor old statistics talk the planner out of the index.
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"

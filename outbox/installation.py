@@ -6,7 +6,7 @@ What tells them apart, and what cannot, is in docs/operations.md.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -15,8 +15,10 @@ from prometheus_client.core import GaugeMetricFamily
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
+from outbox.crypto import TokenCipher
 from outbox.database import Connection, connect
 from outbox.lane import LaneStore, Lease
+from outbox.rotation import mistaken_key
 from outbox.settings import CommonSettings, InstallationSettings
 from outbox.statements import statement
 
@@ -30,15 +32,22 @@ ADOPT = "calendar-sync migrate --adopt"
 
 @dataclass(frozen=True, slots=True)
 class InstallationKey:
-    """The settings that make an installation: whose grants it uses, and where its users are sent."""
+    """The settings that make an installation: whose grants it uses, and where its users are sent.
+
+    Attributes:
+        cipher: what it reads the grants with; None where that is not known.
+    """
 
     client_id: str
     redirect_uri: str
+    cipher: TokenCipher | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, settings: CommonSettings | InstallationSettings) -> Self:
         """Of the installation that has these settings."""
-        return cls(settings.google_oauth_client_id, settings.google_oauth_redirect_uri)
+        keys = settings.token_encryption_keys if isinstance(settings, CommonSettings) else None
+        cipher = None if keys is None else TokenCipher.from_keys(keys.get_secret_value())
+        return cls(settings.google_oauth_client_id, settings.google_oauth_redirect_uri, cipher)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Record:
     Attributes:
         here: where it really is, in the form of `place`.
         client_id: None until the first daemon has said it, as is `redirect_uri`.
+        refilled: there are grants that are older than the tables they are in.
     """
 
     place: str
@@ -57,6 +67,7 @@ class Record:
     client_id: str | None
     redirect_uri: str | None
     since: datetime
+    refilled: bool
 
     def told(self) -> str:
         """For whom it pushes."""
@@ -72,6 +83,11 @@ class Record:
             return (
                 f"this database ({self.database_here}) was restored or copied from {self.database_name}, recorded on "
                 f"{self.since:%Y-%m-%d}; if it is to push from now on, and the original no longer: {ADOPT}"
+            )
+        if self.refilled:
+            return (
+                f"the grants in this database ({self.database_here}) are older than its tables: they were restored "
+                f"into it; if it is to push from now on, and the original no longer: {ADOPT}"
             )
         if key is None:
             return None
@@ -93,7 +109,18 @@ NOT_RECORDED = f"this database does not say which installation it belongs to; if
 def refusal_of(connection: Connection, key: InstallationKey | None) -> str | None:
     """Why nothing is pushed from this database, as it is at this moment; None if it is."""
     record = read_record(connection)
-    return NOT_RECORDED if record is None else record.differs_from(key)
+    refusal = NOT_RECORDED if record is None else record.differs_from(key)
+    if refusal is not None or key is None or key.cipher is None:
+        return refusal
+    kid = mistaken_key(connection, key.cipher)
+    return None if kid is None else _another_key(kid)
+
+
+def _another_key(kid: str) -> str:
+    return (
+        f"nobody's grant opens with the {kid} of TOKEN_ENCRYPTION_KEYS: they are under another key of the same name; "
+        "put the keys here that the other daemons and the web apps have"
+    )
 
 
 def read_record(connection: Connection) -> Record | None:
@@ -135,8 +162,8 @@ def _told(before: Record | None, after: Record) -> str:
 class Installation:
     """Whether this process may use what is in its database towards Google. Threads may share it.
 
-    Asked of the database every few seconds, and again as soon as the pool has opened a session since: without a new
-    session no other database can have come into the place of this one.
+    Asked of the database every few seconds by a daemon, and again as soon as the pool has opened a session since:
+    without a new session no other database can have come into the place of this one. The web app asks each time.
     """
 
     def __init__(
@@ -175,13 +202,15 @@ class Installation:
                 if refusal != self._refusal:
                     self._tell(refusal)
                 # Counted before the look: a session opened during it is one that was not looked at.
-                self._refusal, self._sessions, self._looked_at = refusal, sessions, self._clock()
+                self._refusal, self._sessions = refusal, sessions
+                # The web app is shown the grant of whoever asks alone: what it finds says nothing of others.
+                self._looked_at = self._clock() if self._completes else -FRESH_SECONDS
             return self._refusal
 
     def _look(self) -> str | None:
         with self._pool.connection() as connection:
             record = read_record(connection)
-            if record is not None and record.client_id is None and self._completes:
+            if record is not None and record.client_id is None and not record.refilled and self._completes:
                 parameters = {"client_id": self._key.client_id, "redirect_uri": self._key.redirect_uri}
                 connection.execute(statement("installation/complete"), parameters)
             return refusal_of(connection, self._key)
@@ -225,7 +254,7 @@ class InstallationGauge:
         """The metric."""
         yield GaugeMetricFamily(
             "calendar_sync_installation_differs",
-            "1 while the database belongs to another installation, so that nothing is pushed; calendar-sync check says "
-            "why, and calendar-sync migrate --adopt takes it over.",
+            "1 while the database belongs to another installation, or nobody's grant opens with our keys, so that "
+            "nothing is pushed; calendar-sync check says why.",
             value=0 if self._installation.last_refusal is None else 1,
         )

@@ -4,6 +4,8 @@ Safe to run twice and from two places at once: everything happens under one advi
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from importlib.resources import files
@@ -11,7 +13,7 @@ from importlib.resources import files
 import psycopg
 from psycopg.sql import SQL
 
-from outbox.database import connect
+from outbox.database import Connection, connect
 from outbox.statements import statement
 
 _MIGRATION_LOCK = 7_164_779_125
@@ -62,11 +64,7 @@ def migrate(url: str) -> list[Migration]:
         MigrationError: a migration was edited after it was applied.
         psycopg.Error: the database is unreachable, or refused a statement.
     """
-    with connect(url, application_name="calendar-sync migrate") as connection:
-        # A migration may rewrite a large table, and another migrate may be doing so: neither is a reason to give up.
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("SET lock_timeout = 0")
-        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+    with _alone(url) as connection:
         connection.execute(statement("migration/create_ledger"))
         missing = missing_migrations(connection)
         for migration in missing:
@@ -83,10 +81,10 @@ def renew_rights(url: str) -> Rights:
     """Run `sql/roles.sql` again where it was run before: a service would lack the rights to what a migration brought.
 
     Raises:
+        MigrationError: somebody else does not let go of the tables.
         psycopg.Error: the database is unreachable, or refused a statement.
     """
-    with connect(url, application_name="calendar-sync migrate") as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+    with _alone(url) as connection:
         if connection.execute(statement("migration/read_roles")).fetchone() is None:
             return Rights.NO_ROLES
         try:
@@ -94,7 +92,23 @@ def renew_rights(url: str) -> Rights:
                 connection.execute(SQL(files("sql").joinpath("roles.sql").read_text(encoding="utf-8")))
         except psycopg.errors.InsufficientPrivilege:
             return Rights.REFUSED
+        except psycopg.errors.LockNotAvailable:
+            raise MigrationError(
+                "the rights of the services' roles were not renewed, because a transaction has held the tables for "
+                "over a minute; end it (calendar-sync check says how to find it), and repeat: calendar-sync migrate"
+            ) from None
         return Rights.RENEWED
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[Connection]:
+    """A session that waits for whoever else migrates, and for as long as it takes."""
+    with connect(url, application_name="calendar-sync migrate") as connection:
+        # A migration may rewrite a large table, and another migrate may be doing so: neither is a reason to give up.
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET lock_timeout = 0")
+        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        yield connection
 
 
 def missing_migrations(connection: psycopg.Connection[tuple[object, ...]]) -> list[Migration]:

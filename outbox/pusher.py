@@ -34,8 +34,8 @@ LEAST_PAUSE_SECONDS = 0.02
 TOGETHER_SECONDS = 0.06
 """Between two leases while most slots are taken, so that one statement leases for several pushes that end."""
 
-BACKWARD = timedelta(seconds=1)
-"""A lane that was due by so much earlier than others leased before it is found at once all the same."""
+BACKWARD = timedelta(seconds=0.3)
+"""A lane due by so much earlier than others that were leased before it is found at once all the same."""
 
 DRAIN_PAUSE_SECONDS = 0.1
 """Between two looks of a drain for a lane that there should be quota for by now."""

@@ -30,8 +30,9 @@ BATCH_ROWS = 2000
 SMALL_BYTES = 1500
 """A payload that takes no more comes with its row, and so do all of a batch: three megabytes at most."""
 
-BACKWARD_IDS = 1000
-"""A row may become visible by so much later than rows with higher ids, and is found at once all the same."""
+BACKWARD_IDS = 200
+"""A row may become visible by so much later than rows with higher ids, and is found at once all the same. Beside a
+transaction that stays open every look walks over so many that are dead."""
 
 MAX_PAYLOAD_BYTES = 256_000
 """A job's payload above this is rejected: no manifest is that long, and one row must not keep the others waiting."""

@@ -29,6 +29,9 @@ KEYS_EXPIRE_MINUTES = 10
 Column = Literal["refresh_token", "access_token"]
 COLUMNS: tuple[Column, ...] = ("refresh_token", "access_token")
 
+SAMPLE = 20
+"""Connections that are looked at to see whether a key is the one that others use by that name."""
+
 Change = dict[Column, bytes | None] | Literal["lost"]
 """What a row's tokens become; or its grant is under a key that nobody has."""
 
@@ -63,10 +66,11 @@ class Sealed:
 class _Table:
     read: str
     store: str
+    hold: str
 
 
-CONNECTIONS = _Table("keys/read_connections", "keys/store_connection")
-ABANDONED = _Table("keys/read_abandoned", "keys/store_abandoned")
+CONNECTIONS = _Table("keys/read_connections", "keys/store_connection", "keys/hold_connection")
+ABANDONED = _Table("keys/read_abandoned", "keys/store_abandoned", "keys/hold_abandoned")
 TABLES = (CONNECTIONS, ABANDONED)
 """A grant moves from the first to the second when it is given up, so they are gone through in this order."""
 
@@ -78,12 +82,17 @@ class Census:
     Attributes:
         readable: by the key that they are under.
         missing: by the key that is not configured; those alone that anybody still needs.
-        damaged: those that no longer decrypt, although their key is there.
+        damaged: by the key, those that do not decrypt although a key of that name is there.
     """
 
     readable: Counter[str]
     missing: Counter[str]
-    damaged: int
+    damaged: Counter[str]
+
+    @property
+    def mistaken(self) -> Counter[str]:
+        """Of the damaged, those under keys that open nothing at all: another key is configured under that name."""
+        return Counter({kid: count for kid, count in self.damaged.items() if kid and not self.readable[kid]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +125,14 @@ class Rotation:
                 f"{count} tokens are under key {kid}, which is not in TOKEN_ENCRYPTION_KEYS: put it back, as the "
                 f"last one, or, if it is lost for good, calendar-sync rotate-keys --lost {kid}"
             )
+        for kid, count in self.census.mistaken.most_common(1):
+            return (
+                f"nothing of the {count} tokens under key {kid} opens with the {kid} of TOKEN_ENCRYPTION_KEYS: it is "
+                "another key of the same name; put the right one back"
+            )
         if self.census.damaged:
-            return f"{self.census.damaged} tokens do not decrypt; their users are asked to reconnect at the next use"
+            damaged = self.census.damaged.total()
+            return f"{damaged} tokens do not decrypt; their users are asked to reconnect at the next use"
         if any(self.census.readable[kid] for kid in key_ids[1:]):
             return "not all tokens are under the first key: is somebody still running with another one first? Repeat it"
         return None
@@ -146,20 +161,20 @@ class Keyring:
 
     def survey(self, progress: Progress = _silent) -> Census:
         """Decrypt everything once, and count."""
-        readable, missing, damaged = Counter[str](), Counter[str](), 0
+        readable, missing, damaged = Counter[str](), Counter[str](), Counter[str]()
         for table in TABLES:
             for page in self._pages(table):
                 for row in page:
                     for column in row.filled:
                         try:
-                            self._open(row, column)
+                            _open(self._cipher, row, column)
                             readable[_key_id(row, column)] += 1
                         except MissingKey:
                             missing[_key_id(row, column)] += not row.given_up
                         except UnreadableToken:
-                            damaged += not row.given_up
+                            damaged[_key_id(row, column)] += not row.given_up
                 progress(len(page))
-        return Census(readable, +missing, damaged)
+        return Census(readable, +missing, +damaged)
 
     def rotate(self, *, stop: threading.Event, lost: Collection[str] = (), progress: Progress = _silent) -> Rotation:
         """Put every token under the first key, and count what is under which afterwards.
@@ -212,7 +227,7 @@ class Keyring:
             try:
                 if under != self._cipher.current_key_id:
                     after[column] = self._cipher.encrypt(
-                        self._open(row, column), tenant_id=row.tenant_id, user_id=row.user_id, column=column
+                        _open(self._cipher, row, column), tenant_id=row.tenant_id, user_id=row.user_id, column=column
                     )
             except MissingKey:
                 if under not in lost or row.given_up:
@@ -224,23 +239,52 @@ class Keyring:
                 continue  # whoever is about to use it breaks the connection, if it is still so then
         return None if all(after[column] == row.blob(column) for column in COLUMNS) else after
 
-    def _open(self, row: Sealed, column: Column) -> str:
-        return self._cipher.decrypt(
-            row.blob(column) or b"", tenant_id=row.tenant_id, user_id=row.user_id, column=column
-        )
-
     def _pages(self, table: _Table) -> Iterator[list[Sealed]]:
         after = 0
         while True:
-            with self._pool.connection() as connection, connection.cursor(row_factory=class_row(Sealed)) as cursor:
-                page = cursor.execute(statement(table.read), {"after": after, "limit": PAGE}).fetchall()
+            with self._pool.connection() as connection:
+                page = _page(connection, table, after=after, limit=PAGE)
             if not page:
                 return
             yield page
             after = page[-1].id
 
 
+def mistaken_key(connection: Connection, cipher: TokenCipher) -> str | None:
+    """The id of a key of ours that several users' grants are under, where none of our keys opens anybody's.
+
+    Then it is another key than others use by that name. What is shut among what opens was altered or moved: that is
+    found where it is used, and is its user's alone.
+    """
+    shut = Counter[str]()
+    for row in _page(connection, CONNECTIONS, after=0, limit=SAMPLE):
+        if row.refresh_token is None or row.given_up:
+            continue
+        try:
+            _open(cipher, row, "refresh_token")
+        except MissingKey:
+            continue
+        except UnreadableToken:
+            shut[_key_id(row, "refresh_token")] += 1
+        else:
+            return None
+    return next((kid for kid, users in shut.most_common() if kid and users > 1), None)
+
+
+def _page(connection: Connection, table: _Table, *, after: int, limit: int) -> list[Sealed]:
+    with connection.cursor(row_factory=class_row(Sealed)) as cursor:
+        return cursor.execute(statement(table.read), {"after": after, "limit": limit}).fetchall()
+
+
+def _open(cipher: TokenCipher, row: Sealed, column: Column) -> str:
+    return cipher.decrypt(row.blob(column) or b"", tenant_id=row.tenant_id, user_id=row.user_id, column=column)
+
+
 def _give_up(connection: Connection, table: _Table, row: Sealed) -> int:
+    # Somebody who has the key after all may have saved it since it was read.
+    as_read = {"id": row.id, "refresh_token": row.refresh_token}
+    if connection.execute(statement(table.hold), as_read).rowcount == 0:
+        return 0
     if table is ABANDONED:  # nobody can revoke it any more, and its user uses another account
         return connection.execute(statement("leaving/delete_abandoned"), {"grant_id": row.id}).rowcount
     broken = {"connection_id": row.id, "grant_version": row.grant_version, "calendar_id": None}

@@ -1,6 +1,7 @@
 """Configuration: environment variables, or files of the same names in `$CREDENTIALS_DIRECTORY`."""
 
 import os
+import re
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -40,10 +41,14 @@ def _postgres_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
     try:
-        conninfo_to_dict(value)
+        read = conninfo_to_dict(value)
+        # The rest of a password, after an @ or a / in it. Who cannot be reached there is told to everybody.
+        misread = "@" in str(read.get("host", "")) or re.search(r"[^0-9,]", str(read.get("port", ""))) is not None
     except psycopg.ProgrammingError:
         # Its own words would repeat the URL, password and all.
-        raise ValueError("cannot be read; percent-encode special characters, in the password too (% is %25)") from None
+        misread = True
+    if misread:
+        raise ValueError("cannot be read; percent-encode special characters, in the password too (% is %25, @ is %40)")
     return value
 
 

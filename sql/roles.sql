@@ -1,7 +1,11 @@
 -- Roles with the least that each needs. Run by an administrator after the first `calendar-sync migrate`; harmless to repeat:
---     psql "$ADMIN_URL" -f sql/roles.sql
+--     psql --single-transaction --set=ON_ERROR_STOP=1 "$ADMIN_URL" -f sql/roles.sql
 -- From then on `calendar-sync migrate` runs it, so that the rights grow with the schema.
 -- They cannot log in: grant them to the login roles of your services.
+
+-- Whoever may create functions in a schema on the usual path would else have an administrator run them.
+SET search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     name text;
@@ -142,9 +146,13 @@ DECLARE
     held      text;
     -- Without a word, in a database that was upgraded (migration 11): a web worker of the release before.
     former    CONSTANT boolean := to_regprocedure('calendar_sync.is_of_the_previous_release()') IS NOT NULL;
+    -- Which rules a policy was made by, as its comment; so that other rules replace it, and those of others stay.
+    made_by   CONSTANT text := 'sql/roles.sql ' || md5(rules::text || former);
     fenced    text;
 BEGIN
-    IF (SELECT bool_and(relrowsecurity AND 2 = (SELECT count(*) FROM pg_policy WHERE polrelid = pg_class.oid))
+    IF (SELECT bool_and(relrowsecurity AND 2 = (
+            SELECT count(*) FROM pg_policy WHERE polrelid = pg_class.oid AND obj_description(pg_policy.oid, 'pg_policy') = made_by
+        ))
         FROM jsonb_object_keys(rules) AS name JOIN pg_class ON pg_class.oid = to_regclass('calendar_sync.' || name)) THEN
         RETURN; -- as it should be, so that nobody is held up
     END IF;
@@ -168,6 +176,8 @@ BEGIN
         EXECUTE format('CREATE POLICY of_whom_the_web_app_acts_for ON calendar_sync.%I TO calendar_sync_web USING (%s)',
                        fenced, rules ->> fenced || CASE WHEN former THEN ' OR calendar_sync.is_of_the_previous_release()' ELSE '' END);
         EXECUTE format('CREATE POLICY of_the_daemon ON calendar_sync.%I TO calendar_sync_daemon USING (true)', fenced);
+        EXECUTE format('COMMENT ON POLICY of_whom_the_web_app_acts_for ON calendar_sync.%I IS %L', fenced, made_by);
+        EXECUTE format('COMMENT ON POLICY of_the_daemon ON calendar_sync.%I IS %L', fenced, made_by);
         EXECUTE format('ALTER TABLE calendar_sync.%I ENABLE ROW LEVEL SECURITY', fenced);
     END LOOP;
 END $$;
@@ -177,3 +187,5 @@ BEGIN
         GRANT EXECUTE ON FUNCTION calendar_sync.is_of_the_previous_release() TO calendar_sync_daemon, calendar_sync_web;
     END IF;
 END $$;
+
+RESET search_path;

@@ -1,5 +1,6 @@
 -- Roles, logins and an empty schema, for a database's administrator; made complete by `logins.py`, and harmless to repeat.
 \set ON_ERROR_STOP on
+SET search_path = pg_catalog;
 SELECT format('CREATE ROLE %I NOLOGIN', role)
 FROM unnest(ARRAY['calendar_sync_producer', 'calendar_sync_daemon', 'calendar_sync_web', 'calendar_sync_host']) AS role
 WHERE role NOT IN (SELECT rolname FROM pg_roles)

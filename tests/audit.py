@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-audit.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-audit.lock")
 PIP_AUDIT = PROJECT / ".venv" / "audit" / "bin" / "pip-audit"
 
 CLEAN, VULNERABLE, NOT_AUDITED, UNREACHABLE = 0, 1, 2, 3

@@ -12,6 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from outbox.database import Connection, describe
 from outbox.migrations import MigrationError, missing_migrations
+from outbox.statements import statement
 from web.problem import Problem, database_unavailable
 
 log = structlog.get_logger(__name__)
@@ -43,9 +44,10 @@ class Ready:
     def __init__(self, pool: ConnectionPool[Connection], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
         self._clock = clock
-        self._lock = threading.Lock()  # guards the two below, and lets one thread look at a time
+        self._lock = threading.Lock()  # guards what follows, and lets one thread look at a time
         self._looked_at: float | None = None
         self._problem: Problem | None = None
+        self._fence_looked_at = False
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:  # noqa: ARG002 - Falcon's form
         """Answer what was found a moment ago, or look."""
@@ -64,6 +66,8 @@ class Ready:
         try:
             with self._pool.connection(timeout=PATIENCE_SECONDS) as connection:
                 missing = missing_migrations(connection)
+                if not missing:
+                    self._look_at_fence(connection)
         except psycopg.OperationalError as error:
             log.warning("not ready", reason=describe(error))
             return database_unavailable()
@@ -71,6 +75,16 @@ class Ready:
             log.warning("not ready", reason=describe(error))
             return _outdated("The database does not fit this release.")
         return _outdated("The database has to be brought up to date: calendar-sync migrate.") if missing else None
+
+    def _look_at_fence(self, connection: Connection) -> None:
+        """Say once if nothing stands between the users but our own care: it works, and nobody would notice."""
+        if not self._fence_looked_at and connection.execute(statement("web/sees_every_tenant")).fetchone() == (True,):
+            log.warning(
+                "row_level_security_off",
+                reason="the web app's login is shown every tenant's rows; let it be a role that has calendar_sync_web "
+                "and nothing else (sql/roles.sql)",
+            )
+        self._fence_looked_at = True
 
 
 def _outdated(detail: str) -> Problem:

@@ -1,5 +1,8 @@
 """The audit finds nothing in a healthy calendar, and puts right what it finds."""
 
+import pytest
+
+from outbox import audit
 from tests.integration.conftest import World, job
 from web.api.paths import API
 
@@ -54,3 +57,20 @@ def test_what_is_over_and_was_taken_from_a_calendar_is_not_missed_there(world: W
     assert world.titles(ana) == []
     assert compare_everything(world) == 0
     assert world.titles(ana) == []
+
+
+def test_what_is_wrong_is_found_behind_any_number_of_jobs_with_nothing_to_compare(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "SLICE", 2)
+    ana = world.connect("u_ana")
+    for number in range(7):
+        world.commit(f"job_{number}", job(f"J-{number}"))
+    world.sync()
+    world.execute("UPDATE calendar_sync.pushed_event SET content_hash = NULL, etag = NULL WHERE job_id < 'job_5'")
+    world.execute(
+        "UPDATE calendar_sync.job SET ends_at = calendar_sync.now() - interval '1 day' WHERE job_id < 'job_5'"
+    )
+    world.execute("UPDATE calendar_sync.job SET cancelled = true WHERE job_id = 'job_6'")
+    assert compare_everything(world) == 1
+    assert "J-6 · Dallas → Memphis" not in world.titles(ana)

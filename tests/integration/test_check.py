@@ -65,8 +65,10 @@ def test_all_is_well_with_an_installation_that_works(world: World, check: Check)
         "database",
         "schema",
         "rights",
+        "row-level security",
         "installation",
         "storage options",
+        "wake-up",
         "open transactions",
         "encryption keys",
     }
@@ -102,6 +104,30 @@ def test_each_trouble_in_the_database_is_named_with_the_way_out(world: World, ch
         "ALTER TABLE calendar_sync.outbox SET (autovacuum_vacuum_threshold=1000)",
     }
     assert "rotate-keys --lost demo" in found["encryption keys"][0][2]
+
+
+def test_that_commits_notify_nobody_is_a_choice_and_told_in_a_line(world: World, check: Check) -> None:
+    assert check()[1]["wake-up"] == [("ok", "commits into the outbox notify the daemons, one commit after another", "")]
+    world.execute("ALTER TABLE calendar_sync.outbox DISABLE TRIGGER notify_outbox")
+    code, found = check()
+    assert (code, wrong(found)) == (0, {})
+    assert found["wake-up"][0][1].startswith("commits into the outbox notify nobody (trigger notify_outbox is off); ")
+
+
+def test_a_fence_that_was_not_put_up_is_missed(world: World, check: Check) -> None:
+    world.execute("ALTER TABLE calendar_sync.lane DISABLE ROW LEVEL SECURITY")
+    code, found = check()
+    assert (code, wrong(found)) == (1, {"row-level security": ("failed",)})
+    assert found["row-level security"][0][1] == "the web app is shown everybody's rows of lane"
+
+
+def test_another_key_of_the_same_name_is_told_from_damage(world: World, check: Check) -> None:
+    for name in ("u_ana", "u_bo"):
+        world.connect(name)
+    code, found = check(TOKEN_ENCRYPTION_KEYS=f"demo:{generate_key()}")
+    assert (code, wrong(found)) == (1, {"installation": ("failed",), "encryption keys": ("failed",)})
+    assert found["encryption keys"][0][1].startswith("nothing of the 4 tokens under key demo opens with the demo of ")
+    assert "another key of the same name" in found["installation"][0][2]
 
 
 def test_whoever_owns_the_schema_may_do_too_much(world: World, check: Check) -> None:

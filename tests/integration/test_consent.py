@@ -297,7 +297,7 @@ def test_a_stored_path_that_would_lead_away_is_not_followed(
 
 def test_a_key_that_is_missing_is_not_googles_doing(world: World, consent: Consent, ana: User, email: str) -> None:
     started = consent.start(ana, return_to=None, browser=None)
-    world.execute("UPDATE calendar_sync.consent_attempt SET code_verifier = set_byte(code_verifier, 2, ascii('?'))")
+    world.execute("UPDATE calendar_sync.consent_attempt SET code_verifier = set_byte(code_verifier, 2, ascii('x'))")
     with capture_logs() as logs:
         answer = allow(started.authorize_url, email)
         assert consent.finish(answer, browser=started.browser, session_user=ana) == failed("not_configured")

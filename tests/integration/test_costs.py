@@ -1,5 +1,6 @@
-"""What the road from an outbox row to an event costs the shared database, in statements and transactions."""
+"""What the road from an outbox row to an event costs the shared database: statements, transactions, tuples and WAL."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
 from outbox.google.client import GoogleCalendar
 from outbox.quota import Priority
@@ -20,6 +22,50 @@ PUSHING = {"transactions": 2, "statements": 9}
 """What is due and who is there, the lane and its quota held, the draw and the intents; then the lane held, what stands,
 the answered marks, the lane's release.
 """
+
+
+WRITTEN = {"new": {"tuples": 6, "wal_bytes": 2600}, "changed": {"tuples": 6, "wal_bytes": 2900}}
+"""For each job and calendar, of a payload of 700 bytes: the mark and its end, the outbox row's end, the job, the pair
+before the call and after it. Page images come on top, once after each checkpoint.
+"""
+
+PER_LANE = {"tuples": 12, "wal_bytes": 1500}
+"""Besides, for a push of a lane: its lease, its end, the quotas."""
+
+TUPLES = """
+SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::int FROM pg_stat_xact_user_tables WHERE schemaname = 'calendar_sync'
+"""
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], Counter[str]]:
+    """Tuples and bytes of WAL that somebody writes: each statement that writes is first explained, without effect."""
+    counted: Counter[str] = Counter()
+    execute = psycopg.Cursor.execute
+
+    def explained(cursor: Any, query: Any, parameters: Any = None, **options: Any) -> Any:
+        if isinstance(query, SQL) and re.search(r"^\s*(INSERT|UPDATE|DELETE) ", query.as_string(), re.MULTILINE):
+            connection = cursor.connection
+
+            def ask(question: Any, *given: Any) -> Any:
+                row = execute(connection.cursor(), question, *given).fetchone()
+                return row and row[0]
+
+            with connection.transaction(force_rollback=True):
+                before = ask(TUPLES) or 0
+                explain = SQL("EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) ") + query
+                counted["wal_bytes"] += ask(explain, parameters)[0]["Plan"]["WAL Bytes"]
+                counted["tuples"] += (ask(TUPLES) or 0) - before
+        return execute(cursor, query, parameters, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", explained)
+
+    def measured(work: Callable[[], object]) -> Counter[str]:
+        counted.clear()
+        work()
+        return counted.copy()
+
+    return measured
 
 
 @pytest.fixture
@@ -64,3 +110,19 @@ def test_new_jobs_and_then_changes_cost_the_same_however_many_they_are(
             assert cost(partial(lanes.push, lease_one(engine))) == PUSHING
             engine.sync()
             assert world.titles(calendar) == sorted(f"J-{number}{suffix} · Dallas → Memphis" for number in range(jobs))
+
+
+def test_what_is_written_for_a_job_has_a_bound(
+    world: World, written: Callable[[Callable[[], object]], Counter[str]]
+) -> None:
+    world.connect("u_ana")
+    jobs = 40
+    with world.engine() as engine:
+        world.commit("job_0", job("J-0"))
+        engine.sync()
+        for kind, bound in WRITTEN.items():
+            for number in range(jobs):
+                world.commit(f"job_{number + 1}", {**job(f"J-{number}{kind}"), "notes": "x" * 300})
+            spent = written(engine.sync)
+            most = {figure: bound[figure] * jobs + PER_LANE[figure] for figure in bound}
+            assert {figure: spent[figure] for figure in most if spent[figure] > most[figure]} == {}, (kind, spent)

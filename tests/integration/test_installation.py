@@ -15,9 +15,11 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from psycopg import sql
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from daemon import cli
+from outbox.crypto import generate_key
 from outbox.database import open_pool
 from outbox.installation import InstallationKey, adopt
 from outbox.migrations import migrate, migrations
@@ -28,8 +30,9 @@ from tests.conftest import create_database, drop_database, of_database
 from tests.integration.conftest import InProcess, World, eventually, job
 from tests.integration.steps import connection, requests_for
 from web.api.paths import API
+from web.demo.consent import Caller
 from web.demo.embedded_postgres import SERVER_FOLDER
-from web.demo.stage import DAEMON_LOGIN, WEB_LOGIN, create_roles, login_url
+from web.demo.stage import DAEMON_LOGIN, WEB_LOGIN, bring_up_to_date, create_roles, login_url
 
 TITLE = "J-1 · Dallas → Memphis"
 
@@ -82,6 +85,15 @@ def daemon_at(world: World, url: str, **changes: object) -> Iterator[Daemon]:
         daemon = Daemon(settings, pool, Event())
         yield daemon
         daemon.pusher.finish(30)
+
+
+@contextmanager
+def web_at(world: World, url: str) -> Iterator[Caller]:
+    """Ana, signed in to a web app with the world's settings on another database."""
+    at_url = {"database_url": login_url(url, WEB_LOGIN)}
+    world.stage.web_settings = world.stage.web_settings.model_copy(update=at_url)
+    with closing(InProcess(world.stage)) as web:
+        yield world.stage.caller(web, User(world.tenant, "u_ana"))
 
 
 def refusal_at(world: World, url: str, **changes: object) -> str | None:
@@ -139,6 +151,48 @@ def test_a_copy_made_as_a_template_and_a_dump_restored_in_place_are_noticed(
     run_postgres("pg_dump", world.database_url, "--clean", f"--file={tmp_path / 'dump.sql'}")
     restore(tmp_path / "dump.sql", world.database_url)
     assert "restored or copied" in str(refusal_at(world, world.database_url))
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["new tables", "tables that a daemon has served"])
+def test_a_dump_restored_into_tables_that_were_there_before_pushes_nothing_until_it_is_adopted(
+    world: World, tmp_path: Path, new_database: Callable[[], str], *, served: bool
+) -> None:
+    calendar = world.connect("u_ana")
+    world.commit("job_1", job())
+    run_postgres("pg_dump", world.database_url, "--data-only", f"--file={tmp_path / 'dump.sql'}")
+    url = new_database()
+    bring_up_to_date(url)
+    if served:
+        assert refusal_at(world, url) is None
+    # What the tables have already is refused, the record of whose they are too; the grants come in.
+    restore(tmp_path / "dump.sql", url)
+    before = everything(url)
+    assert len(before) == 1
+    reason = refusal_at(world, url)
+    assert "older than its tables: they were restored into it" in str(reason)
+    with web_at(world, url) as caller:
+        assert caller.call("POST", f"{API}/disconnect", {"remove_events": False}).status == 503
+    assert (everything(url), world.titles(calendar)) == (before, [])
+    assert adopt(url, InstallationKey.of(world.stage.settings)).startswith("adopted: ")
+    assert refusal_at(world, url) is None
+    assert world.titles(calendar) == [TITLE]
+
+
+def test_a_daemon_with_another_key_of_the_same_name_breaks_nobodys_connection(world: World) -> None:
+    calendars = [world.connect(name) for name in ("u_ana", "u_bo")]
+    world.commit("job_1", job())
+    another = SecretStr(f"demo:{generate_key()}")
+    reason = refusal_at(world, world.database_url, token_encryption_keys=another)
+    assert "another key of the same name" in str(reason)
+    assert world.execute("SELECT state FROM calendar_sync.calendar_connection") == [("active",)] * 2
+    assert refusal_at(world, world.database_url) is None
+    assert [world.titles(calendar) for calendar in calendars] == [[TITLE]] * 2
+
+
+def test_what_one_user_cannot_open_holds_nobody_back(world: World) -> None:
+    world.connect("u_ana")
+    world.execute("UPDATE calendar_sync.calendar_connection SET refresh_token = access_token")
+    assert refusal_at(world, world.database_url) is None
 
 
 def rename(server: str, old: str, new: str) -> None:
@@ -287,10 +341,7 @@ def test_the_verbs_say_that_a_copy_is_one_and_migrate_takes_it_over(
 def test_the_web_app_uses_and_revokes_nobodys_grant_in_a_copy(world: World, copy: str) -> None:
     [calendar] = connection(world, "u_ana", "calendar_id")
     asked = len(requests_for(world, calendar))
-    at_copy = {"database_url": login_url(copy, WEB_LOGIN)}
-    world.stage.web_settings = world.stage.web_settings.model_copy(update=at_copy)
-    with closing(InProcess(world.stage)) as web:
-        caller = world.stage.caller(web, User(world.tenant, "u_ana"))
+    with web_at(world, copy) as caller:
         assert caller.ask("GET", API)["state"] == "active"
         for method, path, body in (
             ("GET", f"{API}/calendars", None),

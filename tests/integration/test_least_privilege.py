@@ -6,7 +6,10 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.integration.test_roles import ALL, MAY, MAY_CALL, MAY_DRAW_FROM
+from outbox.database import connect
+from outbox.statements import statement
+from tests.integration.test_roles import ALL, MAY, MAY_CALL, MAY_DRAW_FROM, ROLES
+from web.demo.stage import DAEMON_LOGIN, login_url
 
 Session = psycopg.Connection[tuple[object, ...]]
 
@@ -152,3 +155,36 @@ def test_the_web_app_cannot_look_past_the_policies(owner: Session) -> None:
     web.execute("SET row_security = off")  # which means: fail rather than leave rows out
     with pytest.raises(errors.InsufficientPrivilege, match="would be affected by row-level security"):
         web.execute("SELECT FROM calendar_sync.calendar_connection")
+
+
+def test_whoever_may_create_functions_elsewhere_has_the_administrator_run_none(owner: Session) -> None:
+    owner.execute("CREATE TABLE public.caught AS SELECT current_user::text AS who WHERE false")
+    owner.execute("GRANT INSERT ON public.caught TO PUBLIC; GRANT CREATE ON SCHEMA public TO calendar_sync_producer")
+    owner.execute("DROP POLICY of_the_daemon ON calendar_sync.job")  # so that it is put up again, with format()
+    become(owner, "producer").execute(
+        "CREATE FUNCTION public.format(text, text) RETURNS text LANGUAGE sql AS"
+        " $$ INSERT INTO public.caught VALUES (current_user); SELECT pg_catalog.format($1, VARIADIC ARRAY[$2]) $$"
+    )
+    owner.execute("RESET SESSION AUTHORIZATION")
+    owner.execute(sql.SQL(ROLES.read_text(encoding="utf-8")))
+    assert owner.execute("SELECT who FROM public.caught").fetchall() == []
+    assert owner.execute("SELECT current_setting('search_path')").fetchone() == ('"$user", public',)
+
+
+def test_whoever_may_create_functions_elsewhere_has_a_service_run_none(owner: Session, database_url: str) -> None:
+    owner.execute("CREATE TABLE public.caught AS SELECT current_user::text AS who WHERE false")
+    owner.execute("GRANT INSERT ON public.caught TO PUBLIC; GRANT CREATE ON SCHEMA public TO calendar_sync_producer")
+    # A whole number of days fits this one better than the server's own.
+    become(owner, "producer").execute(
+        "CREATE FUNCTION public.make_interval(days smallint) RETURNS interval LANGUAGE sql AS"
+        " $$ INSERT INTO public.caught VALUES (current_user); SELECT interval '0' $$"
+    )
+    owner.execute("RESET SESSION AUTHORIZATION")
+    parameters = {"retention_days": 90, "after_tenant_id": "", "after_job_id": "", "limit": 10}
+    owner.execute(
+        "INSERT INTO calendar_sync.job (tenant_id, job_id, version, cancelled, payload, updated_at)"
+        " VALUES ('acme', 'j', 1, false, '{}', now())"
+    )
+    with connect(login_url(database_url, DAEMON_LOGIN)) as daemon:
+        daemon.execute(statement("janitor/delete_old_jobs"), parameters)
+    assert owner.execute("SELECT who FROM public.caught").fetchall() == []

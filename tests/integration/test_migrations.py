@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from outbox.migrations import MigrationError, migrate, migrations, missing_migrations
+from outbox.migrations import MigrationError, Rights, migrate, migrations, missing_migrations, renew_rights
 from outbox.statements import statement
 from tests.conftest import create_database, drop_database, of_database
+from tests.integration.conftest import eventually
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 
@@ -86,6 +88,40 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     assert recorded(empty_url) == []
     with psycopg.connect(empty_url) as connection:
         assert connection.execute("SELECT to_regclass('calendar_sync.outbox')").fetchone() == (None,)
+
+
+def test_rights_are_renewed_however_long_somebody_holds_the_tables_or_migrates(database_url: str) -> None:
+    hurried = f"{database_url}{'&' if '?' in database_url else '?'}options=" + quote(
+        "-c statement_timeout=300ms -c lock_timeout=300ms"
+    )
+    waiting = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'calendar-sync migrate'"
+        " AND state = 'active' AND starts_with(query, %s) AND clock_timestamp() - query_start > interval '400 ms'"
+    )
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(database_url, autocommit=True) as watch,
+        psycopg.connect(database_url) as holder,
+    ):
+        watch.execute("ALTER TABLE calendar_sync.lane DISABLE ROW LEVEL SECURITY")
+        watch.execute("SELECT pg_advisory_lock(7164779125)")  # as another migrate holds it
+        holder.execute("SELECT FROM calendar_sync.lane")
+        renewed = thread.submit(renew_rights, hurried)
+        for begins_with in ("SELECT pg_advisory_lock", "-- Roles"):
+            eventually(lambda begins=begins_with: renewed.done() or watch.execute(waiting, [begins]).rowcount > 0)  # type: ignore[misc]
+            assert not renewed.done()
+            watch.execute("SELECT pg_advisory_unlock(7164779125)")
+        holder.rollback()
+        assert renewed.result(30) is Rights.RENEWED
+
+
+def test_rights_that_somebody_keeps_from_being_renewed_are_told_with_the_way_out(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "roles.sql").write_text("DO $$ BEGIN RAISE lock_not_available; END $$")  # as after 300 tries
+    monkeypatch.setattr("outbox.migrations.files", lambda _: tmp_path)
+    with pytest.raises(MigrationError, match=r"a transaction has held the tables .* and repeat: calendar-sync migrate"):
+        renew_rights(database_url)
 
 
 def test_what_is_missing_can_be_asked_without_changing_anything(database_url: str) -> None:

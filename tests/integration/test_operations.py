@@ -406,8 +406,8 @@ def test_an_account_that_somebody_else_holds_is_busy(
 def test_a_missing_key_is_the_operators_matter(world: World, site: Site, operations: Operations, ana: User) -> None:
     site.connect(ana)
     world.execute(
-        "UPDATE calendar_sync.calendar_connection SET access_token = set_byte(access_token, 2, ascii('?')),"
-        " refresh_token = set_byte(refresh_token, 2, ascii('?'))"
+        "UPDATE calendar_sync.calendar_connection SET access_token = set_byte(access_token, 2, ascii('x')),"
+        " refresh_token = set_byte(refresh_token, 2, ascii('x'))"
     )
     with capture_logs() as logs:
         assert refused(lambda: operations.calendars(ana)) == (503, "not_configured")

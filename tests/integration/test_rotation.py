@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
+from typing import Any
 
 import pytest
 from psycopg_pool import ConnectionPool
@@ -67,7 +68,7 @@ def test_everything_is_put_under_the_first_key_and_goes_on_working(world: World)
         keyring = Keyring(pool, TokenCipher.from_keys(both(world)))
         done = keyring.rotate(stop=Event())
         assert (done.rewritten, done.given_up) == (5, 0)
-        assert done.census == Census(Counter({"new": 5}), Counter(), 0)
+        assert done.census == Census(Counter({"new": 5}), Counter(), Counter())
         assert done.told(("new", "demo"))[-1].startswith("no longer needed: demo; ")
         assert done.unfinished(("new", "demo")) is None
         assert keyring.rotate(stop=Event()).rewritten == 0
@@ -153,3 +154,49 @@ def test_a_key_lost_for_good_ends_in_please_reconnect_and_hurts_nobody_else(worl
     assert told == [("u_ana", "broken", "key_lost"), ("u_cy", "broken", "key_lost")]
     reconnect(world, "u_ana")
     assert connection(world, "u_ana", "state") == ("active",)
+
+
+def test_who_is_asked_to_reconnect_already_does_not_keep_a_lost_key_from_being_done_with(world: World) -> None:
+    world.connect("u_ana")
+    world.execute(
+        "UPDATE calendar_sync.calendar_connection SET state = 'needs_reconnect', reconnect_reason = 'missing_scope'"
+    )
+    with pool_of(world) as pool:
+        keyring = Keyring(pool, TokenCipher.from_keys(NEW))
+        assert keyring.survey().missing == Counter(), "nobody needs what is under it"
+        assert keyring.rotate(stop=Event(), lost=["demo"]).unfinished(["new"]) is None
+        assert Keyring(pool, TokenCipher.from_keys(both(world))).rotate(stop=Event()).rewritten == 2
+    assert connection(world, "u_ana", "state", "reconnect_reason") == ("needs_reconnect", "missing_scope")
+
+
+def test_a_grant_saved_by_somebody_who_has_the_lost_key_after_all_is_not_given_up(world: World) -> None:
+    world.connect("u_ana")
+    world.connect("u_bo")
+    change_account(world, "u_bo")
+    left = TokenCipher.from_keys(NEW)
+    with pool_of(world) as pool:
+        saves = Keyring(pool, TokenCipher.from_keys(both(world)))
+
+        gives_up = Keyring(pool, left)
+        write = gives_up._write
+
+        def write_too_late(*arguments: Any) -> tuple[int, int]:
+            saves.rotate(stop=Event())
+            return write(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gives_up, "_write", write_too_late)
+            given_up = gives_up.rotate(stop=Event(), lost=["demo"])
+    assert (given_up.given_up, given_up.census.readable) == (0, Counter({"new": 5}))
+    assert connection(world, "u_ana", "state") == ("active",)
+    assert world.execute("SELECT count(*) FROM calendar_sync.abandoned_grant") == [(1,)]
+
+
+def test_a_rotation_with_another_key_of_the_same_name_says_so_and_changes_nothing(world: World) -> None:
+    world.connect("u_ana")
+    before = connection(world, "u_ana", "refresh_token", "access_token", "state")
+    wrong = TokenCipher.from_keys(f"{NEW},demo:{generate_key()}")
+    with pool_of(world) as pool:
+        done = Keyring(pool, wrong).rotate(stop=Event())
+    assert "another key of the same name" in str(done.unfinished(wrong.key_ids))
+    assert connection(world, "u_ana", "refresh_token", "access_token", "state") == before

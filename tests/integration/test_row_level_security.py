@@ -4,13 +4,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
+import falcon.testing
 import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 from psycopg.sql import SQL
 from psycopg_pool import ConnectionPool
+from structlog.testing import capture_logs
 
 from outbox.acting import act_for, acting_for, introduce, presenting
 from outbox.database import Connection, connect
@@ -22,7 +25,8 @@ from tests.integration.conftest import World, eventually, job
 from tests.integration.test_plans import FILL, HOT, USER, Hot, Session
 from tests.integration.web_client import open_site
 from web.api.paths import API, FEED
-from web.demo.stage import bring_up_to_date, create_roles
+from web.demo.stage import ROLES, bring_up_to_date, create_roles
+from web.health import Ready
 from web.sandbox.server import SandboxServer
 from web.services import APPLICATION_NAME, open_web_pool
 
@@ -308,6 +312,19 @@ def test_a_request_leaves_nobody_behind_for_whom_the_thread_would_act(world: Wor
                 assert site.app.services.operations.connection(ana).state == "active"
 
 
+@pytest.mark.parametrize("login", ["owner", "daemon", "web app"])
+def test_a_web_app_that_is_shown_everybodys_rows_says_so_once(world: World, login: str) -> None:
+    stage = world.stage
+    urls = {"owner": world.database_url, "daemon": stage.settings.database_url}
+    now = [0.0]
+    with closing(open_web_pool(urls.get(login, stage.web_settings.database_url))) as pool, capture_logs() as logs:
+        ready = Ready(pool, clock=lambda: now[0])
+        for now[0] in (0.0, 10.0):
+            ready.on_get(falcon.testing.create_req(), falcon.Response())
+    told = [line["log_level"] for line in logs if line["event"] == "row_level_security_off"]
+    assert told == ([] if login == "web app" else ["warning"])
+
+
 OF_THE_WEB_APP = [
     Hot("connection/read_view", 201, USER),
     Hot("connection/read_grant", 1, USER),
@@ -426,6 +443,24 @@ def test_policies_are_put_up_between_two_transactions_and_keep_nobody_waiting_me
         assert pusher.execute(
             "SELECT count(*) FROM pg_class WHERE relnamespace = 'calendar_sync'::regnamespace AND relrowsecurity"
         ).fetchone() == (12,)
+
+
+def test_a_policy_is_replaced_where_its_rules_have_changed_and_those_of_others_are_left_alone(
+    owner: Connection, database_url: str, tmp_path: Path
+) -> None:
+    owner.execute("CREATE POLICY of_the_reports ON calendar_sync.job TO calendar_sync_host USING (true)")
+    policies = "SELECT oid FROM pg_policy WHERE polrelid = 'calendar_sync.job'::regclass ORDER BY polname"
+    before = owner.execute(policies).fetchall()
+    create_roles(database_url)
+    assert owner.execute(policies).fetchall() == before, "nobody is held up"
+    script = tmp_path / "roles.sql"
+    script.write_text(ROLES.read_text().replace("'job', of_tenant,", "'job', 'false',"))
+    create_roles(database_url, script)
+    assert seen(web_for(owner, ANA), "job", "tenant_id") == {"acme", "beta"}
+    owner.execute("SET ROLE calendar_sync_web")
+    assert seen(owner, "job", "tenant_id") == set()
+    owner.execute("RESET ROLE")
+    assert len(owner.execute(policies).fetchall()) == 3
 
 
 def is_waited_for(connection: Connection) -> bool:

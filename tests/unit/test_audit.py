@@ -21,10 +21,14 @@ def test_every_pin_of_a_lock_is_read_also_those_for_other_machines() -> None:
     assert pins(lock) == {"falcon": "4.3.1", "psycopg": "3.3.9", "typing-extensions": "4.16.0"}
 
 
+def test_no_lock_is_left_out() -> None:
+    assert sorted(LOCKS) == sorted(path.name for path in PROJECT.glob("*.lock"))
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_no_line_of_a_lock_is_overlooked(lock: str) -> None:
     text = (PROJECT / lock).read_text()
-    assert len(pins(text)) == sum(line[:1].isalnum() for line in text.splitlines()) > 20
+    assert len(pins(text)) == sum(line[:1].isalnum() for line in text.splitlines()) > 0
 
 
 @pytest.mark.parametrize(

@@ -92,12 +92,13 @@ def test_the_server_has_to_be_a_primary_that_cleans_up(changes: dict[str, Any], 
 @pytest.mark.parametrize(
     ("census", "keys", "expected"),
     [
-        (Census(Counter(new=3), Counter(), 0), ("new",), [OK]),
-        (Census(Counter(new=3), Counter(), 0), ("new", "old"), [WARNING]),
-        (Census(Counter(new=3, old=1), Counter(), 0), ("new", "old"), [WARNING]),
-        (Census(Counter(new=3), Counter(lost=2), 0), ("new",), [FAILED]),
-        (Census(Counter(new=3), Counter(), 1), ("new",), [FAILED]),
-        (Census(Counter(), Counter(), 0), ("new",), [OK]),
+        (Census(Counter(new=3), Counter(), Counter()), ("new",), [OK]),
+        (Census(Counter(new=3), Counter(), Counter()), ("new", "old"), [WARNING]),
+        (Census(Counter(new=3, old=1), Counter(), Counter()), ("new", "old"), [WARNING]),
+        (Census(Counter(new=3), Counter(lost=2), Counter()), ("new",), [FAILED]),
+        (Census(Counter(new=3), Counter(), Counter(new=1)), ("new",), [FAILED]),
+        (Census(Counter(new=3), Counter(), Counter(new=1, old=2)), ("new", "old"), [FAILED, FAILED, WARNING]),
+        (Census(Counter(), Counter(), Counter()), ("new",), [OK]),
     ],
     ids=repr,
 )
@@ -167,7 +168,9 @@ def test_rights_are_read_one_by_one() -> None:
 
 
 KEY = InstallationKey("client", REDIRECT)
-RECORD = Record("1/2/3", "1/2/3", "platform", "platform", "client", REDIRECT, datetime(2026, 11, 23, tzinfo=UTC))
+RECORD = Record(
+    "1/2/3", "1/2/3", "platform", "platform", "client", REDIRECT, datetime(2026, 11, 23, tzinfo=UTC), refilled=False
+)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ def test_a_token_under_a_key_that_is_gone_says_so() -> None:
         TokenCipher.from_keys(SECOND).decrypt(blob, **PLACE)
 
 
+@pytest.mark.parametrize("name", [b"", b"k 1", b"k1\n", b"\x1b[2J", b"k1;reboot", b"-k", b"k" * 33])
+def test_what_could_be_no_key_id_is_told_to_nobody(name: bytes) -> None:
+    blob = TokenCipher.from_keys(FIRST).encrypt("secret", **PLACE)
+    planted = blob[:1] + bytes([len(name)]) + name + blob[4:]
+    for read in (key_id, lambda blob: TokenCipher.from_keys(FIRST).decrypt(blob, **PLACE)):
+        with pytest.raises(UnreadableToken, match="no key that could be configured"):
+            read(planted)
+
+
 def test_a_key_under_the_same_id_with_other_bytes_does_not_read() -> None:
     blob = TokenCipher.from_keys(FIRST).encrypt("secret", **PLACE)
     with pytest.raises(UnreadableToken):

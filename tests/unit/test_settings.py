@@ -78,6 +78,8 @@ def test_a_missing_variable_is_named_with_an_example(environment: pytest.MonkeyP
         ("GOOGLE_OAUTH_CLIENT_ID", "", "at least 1 character"),
         ("GOOGLE_OAUTH_CLIENT_SECRET", "", "at least 1"),
         ("DATABASE_URL", "postgresql://u:50%zz@db/x", "cannot be read; percent-encode"),
+        ("DATABASE_URL", "postgresql://u:p@ss@db/x", "cannot be read; percent-encode"),
+        ("DATABASE_URL", "postgresql://u:p/ss@db/x", "cannot be read; percent-encode"),
         ("GOOGLE_OAUTH_REDIRECT_URI", "app.example.com/callback", "must start with https://"),
         ("GOOGLE_CALENDAR_URL", "ftp://www.example.com", "must start with https://"),
         ("GOOGLE_TOKEN_URL", "http://oauth2.example.com/token", "http:// only on this machine"),
