@@ -13,7 +13,8 @@ from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.metering import metered
 from outbox.google.resource import event_id
-from outbox.lane import DueJob, LaneStore, Lease
+from outbox.lane import DueJob, Lease
+from outbox.lane_store import LaneStore
 from outbox.plan import (
     AskAgain,
     Conversation,

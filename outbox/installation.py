@@ -17,7 +17,8 @@ from psycopg_pool import ConnectionPool
 
 from outbox.crypto import TokenCipher
 from outbox.database import Connection, connect
-from outbox.lane import LaneStore, Lease
+from outbox.lane import Lease
+from outbox.lane_store import LaneStore
 from outbox.rotation import mistaken_key
 from outbox.settings import CommonSettings, InstallationSettings
 from outbox.statements import statement

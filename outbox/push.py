@@ -18,18 +18,8 @@ from outbox.budget import Budget, Ration
 from outbox.dialogue import Dialogue, Unspoken
 from outbox.findings import Findings
 from outbox.google.client import GoogleCalendar
-from outbox.lane import (
-    Begun,
-    Drawing,
-    DueJob,
-    Intent,
-    LaneConnection,
-    LaneStore,
-    Lease,
-    LeaseLostError,
-    Look,
-    Settlement,
-)
+from outbox.lane import DueJob, Intent, LaneConnection, Lease, LeaseLostError, Settlement
+from outbox.lane_store import Begun, Drawing, LaneStore, Look
 from outbox.metrics import COMMIT_TO_PUSH, LIMITED, count_push
 from outbox.payload import InvalidPayload
 from outbox.plan import Impossible, TryLater, Unchanged, needs_call

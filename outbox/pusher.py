@@ -12,7 +12,8 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from outbox.database import describe
-from outbox.lane import LaneStore, Lease, LeaseLostError
+from outbox.lane import Lease, LeaseLostError
+from outbox.lane_store import LaneStore
 from outbox.loops import Loop, jittered
 from outbox.low_water import LowWater
 from outbox.metrics import LEASE_LOST

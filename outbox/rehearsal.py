@@ -14,7 +14,8 @@ from outbox.event import CalendarEvent
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Meaning
 from outbox.google.resource import content_hash, differing_fields, event_body
-from outbox.lane import DueJob, Intent, LaneConnection, LaneStore, Lease, Settlement, Standing, Undone
+from outbox.lane import DueJob, Intent, LaneConnection, Lease, Settlement, Standing, Undone
+from outbox.lane_store import LaneStore
 from outbox.plan import Gone, Impossible, Known, Outcome, Stands, TryLater, Wish
 from outbox.schedule import Timed
 from outbox.speakers import Speakers

@@ -15,7 +15,8 @@ from outbox.google.batch import MOST_PARTS
 from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar, Together
 from outbox.google.meaning import Answer
-from outbox.lane import DueJob, LaneConnection, LaneStore, Lease
+from outbox.lane import DueJob, LaneConnection, Lease
+from outbox.lane_store import LaneStore
 from outbox.push import LanePusher
 from outbox.pusher import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from outbox.rendering_cache import RenderingCache

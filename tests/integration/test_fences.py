@@ -19,7 +19,8 @@ from outbox.connections import Account, store_grant
 from outbox.crypto import TokenCipher, generate_key
 from outbox.database import Connection, open_pool
 from outbox.google.oauth import TokenAnswer, Tokens
-from outbox.lane import DueJob, Intent, LaneStore, Lease, LeaseLostError, Settlement, Standing, Undone
+from outbox.lane import DueJob, Intent, Lease, LeaseLostError, Settlement, Standing, Undone
+from outbox.lane_store import LaneStore
 from outbox.ledger import Draw, Page
 from outbox.statements import statement
 from outbox.testpush import JOB_PREFIX

@@ -10,7 +10,8 @@ import pytest
 from outbox.forgetting import MOST_TRIES, NotForgottenError, Removal, forget
 from outbox.forgotten import EventsLeft, Forgotten, Whose
 from outbox.grants import Grants, Revocation
-from outbox.lane import Intent, LaneStore, LeaseLostError, Settlement, Standing
+from outbox.lane import Intent, LeaseLostError, Settlement, Standing
+from outbox.lane_store import LaneStore
 from outbox.runtime import oauth_client
 from outbox.statements import statement
 from tests.integration.conftest import Engine, World, job

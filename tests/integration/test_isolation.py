@@ -13,7 +13,8 @@ from outbox.connections import Account, ChosenCalendar, change_preferences, stor
 from outbox.crypto import TokenCipher, generate_key
 from outbox.database import open_pool
 from outbox.google.oauth import Tokens
-from outbox.lane import LaneStore, Lease, Settlement
+from outbox.lane import Lease, Settlement
+from outbox.lane_store import LaneStore
 from outbox.relay import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from outbox.user import User
 from tests.integration.conftest import World, job

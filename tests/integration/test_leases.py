@@ -9,7 +9,8 @@ import pytest
 from outbox.google.calls import Call
 from outbox.google.client import GoogleCalendar
 from outbox.google.meaning import Answer
-from outbox.lane import LaneStore, Lease, LeaseLostError, Settlement
+from outbox.lane import Lease, LeaseLostError, Settlement
+from outbox.lane_store import LaneStore
 from outbox.pusher import LEASE_SECONDS, Pusher
 from tests.integration.conftest import World, eventually, job
 from tests.integration.interleaving import BOUND

@@ -13,7 +13,8 @@ from outbox.budget import Budget
 from outbox.google.client import GoogleCalendar
 from outbox.google.oauth import RevokeAnswer
 from outbox.grants import Grants, Revocation
-from outbox.lane import LaneStore, Lease
+from outbox.lane import Lease
+from outbox.lane_store import LaneStore
 from outbox.leaving import Leaving
 from outbox.push import LanePusher
 from outbox.rendering_cache import RenderingCache

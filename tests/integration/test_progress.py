@@ -9,7 +9,7 @@ import pytest
 
 import outbox.push
 from outbox.google.client import GoogleCalendar
-from outbox.lane import LaneStore
+from outbox.lane_store import LaneStore
 from outbox.pusher import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from tests.integration.conftest import Engine, World, job
 from tests.integration.steps import choose, connection, grant, lane_pusher, pending, reconnect, shared_calendar

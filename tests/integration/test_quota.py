@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from outbox import connections
 from outbox.budget import Allowance
 from outbox.database import Connection
-from outbox.lane import Begun, LaneStore, Look
+from outbox.lane_store import Begun, LaneStore, Look
 from outbox.ledger import Page, lock_pages
 from outbox.quota import DAY_ALARM, Priority
 from outbox.statements import statement

@@ -8,7 +8,8 @@ import pytest
 from outbox import enqueue_job_event
 from outbox.connections import ChosenCalendar, change_preferences
 from outbox.database import open_pool
-from outbox.lane import LaneStore, Settlement, Undone
+from outbox.lane import Settlement, Undone
+from outbox.lane_store import LaneStore
 from outbox.relay import replay_rejected
 from outbox.user import User
 from tests.integration.conftest import World, job

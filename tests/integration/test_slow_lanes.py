@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from outbox.lane import LaneStore
+from outbox.lane_store import LaneStore
 from outbox.pusher import Pusher
 from tests.integration.conftest import World, eventually, job
 from tests.integration.steps import InterruptedGoogle, lane_pusher

@@ -13,7 +13,8 @@ import psycopg
 from outbox.audit import Audit
 from outbox.grants import Grants
 from outbox.janitor import Janitor
-from outbox.lane import DueJob, LaneConnection, LaneStore, Lease, LeaseLostError, Look
+from outbox.lane import DueJob, LaneConnection, Lease, LeaseLostError
+from outbox.lane_store import LaneStore, Look
 from outbox.leaving import Leaving
 from outbox.push import LanePusher
 from outbox.pusher import LEASE_SECONDS

@@ -69,7 +69,7 @@ ENCRYPT = (
 )
 
 FENCE = (
-    Target("outbox/lane.py", ((*FENCES, *_unit("wish", "lane_push")), *PUSH)),
+    Target("outbox/lane_store.py", ((*FENCES, *_unit("wish", "lane_push")), *PUSH)),
     Target("outbox/push.py", (_unit("lane_push"), *PUSH)),
     Target("outbox/dialogue.py", (_unit("lane_push"), *PUSH)),
     *(

@@ -20,17 +20,8 @@ from outbox.google.client import Together
 from outbox.google.meaning import Answer, Meaning
 from outbox.google.metering import FREE, Meter
 from outbox.google.resource import content_hash, event_id
-from outbox.lane import (
-    DueJob,
-    Intent,
-    LaneConnection,
-    Lease,
-    LeaseLostError,
-    Settlement,
-    Standing,
-    TakenTestPush,
-    Undone,
-)
+from outbox.lane import DueJob, Intent, LaneConnection, Lease, LeaseLostError, Settlement, Standing, Undone
+from outbox.lane_store import TakenTestPush
 from outbox.plan import LATE_ARRIVAL_SECONDS, Wish
 from outbox.push import MOST_BACKLOG_JOBS, LanePusher
 from outbox.quota import Priority

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from outbox.lane import LaneStore, Lease
+from outbox.lane import Lease
+from outbox.lane_store import LaneStore
 from outbox.push import LanePusher
 from outbox.pusher import FILL_SECONDS, Pusher
 from outbox.quota import Priority
