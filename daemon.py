@@ -81,6 +81,8 @@ def drain() -> None:
             _exit(FAILED, f"nothing was pushed: {refusal}")
         with watching("pushing", daemon.count_waiting):
             daemon.drain()
+    if stop.is_set():
+        _exit(FAILED, "stopped before all that is due was pushed; repeat it")
 
 
 @cli.command("migrate")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from outbox.metrics import OPERATORS_MATTERS
+
 log = structlog.get_logger(__name__)
 
 SAY_EVERY_SECONDS = 3600.0
@@ -36,6 +38,7 @@ class Alarm:
 
     def tell(self, reason: str) -> None:
         """This has been met, now."""
+        OPERATORS_MATTERS.inc()
         now = self._clock()
         with self._lock:
             lasting = {

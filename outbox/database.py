@@ -76,6 +76,20 @@ def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -
         yield pool
 
 
+@contextmanager
+def pipelined_transaction(pool: ConnectionPool[Connection]) -> Iterator[Connection]:
+    """A transaction whose statements are sent without waiting for the answers to those before, BEGIN and COMMIT too.
+
+    `connection.transaction()` in a pipeline waits for the server three times more, whatever is done in it. Whatever
+    fails, also the commit, is raised when an answer is read, at the end of the block at the latest; then nothing
+    happened, and the connection's own end rolls back.
+    """
+    with pool.connection() as connection, connection.pipeline():
+        connection.execute("BEGIN")
+        yield connection
+        connection.execute("COMMIT")
+
+
 class Freshness:
     """Whether a pooled connection can be handed out: a question to the server only where there is reason to ask.
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from psycopg.rows import args_row, class_row
 from psycopg_pool import ConnectionPool
 
-from outbox.database import Connection
+from outbox.database import Connection, pipelined_transaction
 from outbox.google.resource import users_fields
 from outbox.lane import DueJob, Intent, LaneConnection, Lease, LeaseLostError, Settlement, Standing
 from outbox.ledger import Draw, Page, read_page, store_pages
@@ -151,7 +151,7 @@ class LaneStore:
     @contextmanager
     def looking(self, lease: Lease) -> Iterator["Look"]:
         """One transaction in which what is due is read, and may be begun; nobody may be asked anything meanwhile."""
-        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+        with pipelined_transaction(self._pool) as connection:
             yield Look(connection, lease)
 
     def begin(self, lease: Lease, intents: Sequence[Intent], drawing: Drawing | None = None) -> int:
@@ -241,7 +241,7 @@ class LaneStore:
     @contextmanager
     def _held(self, lease: Lease) -> Iterator[Connection]:
         # In a pipeline: whoever waits for this lane need not wait for each of our statements to be asked for.
-        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+        with pipelined_transaction(self._pool) as connection:
             held = connection.execute(statement("push/lock_lane"), {**lease.key, "lease_token": lease.token})
             if held.fetchone() is None:
                 raise LeaseLostError

@@ -81,6 +81,13 @@ LEASE_LOST = Counter(
     registry=REGISTRY,
 )
 
+OPERATORS_MATTERS = Counter(
+    "calendar_sync_operators_matters",
+    "How often something was met that only an operator can mend, by whoever met it; the log says what it is, "
+    "operators_matter. What it stops rests, and is met again every few minutes for as long as it lasts.",
+    registry=REGISTRY,
+)
+
 LIMITED = {scope: RATE_LIMITED.labels(scope) for scope in ("google_rate", "google_usage", "google_day", "budget")}
 REFRESHED = {outcome: TOKEN_REFRESHES.labels(outcome) for outcome in ("renewed", "broken", "operator", "unanswered")}
 REQUESTS = {method: GOOGLE_REQUEST.labels(method) for method in ("insert", "get", "update", "delete", "list", "batch")}

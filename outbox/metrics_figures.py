@@ -25,6 +25,9 @@ FRESH_PER_READING = 20.0
 PATIENCE_SECONDS = 1.0
 """For a connection from the pool."""
 
+ANSWER_SECONDS = 5.0
+"""For all of a reading. The database ends it sooner, unless it has stopped answering altogether."""
+
 STATES = (
     "not_connected",
     "choose_calendar",
@@ -57,12 +60,19 @@ class DatabaseFigures:
     While they cannot be read only `calendar_sync_database_up` is there, with 0. Threads share it.
     """
 
-    def __init__(self, pool: ConnectionPool[Connection], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool[Connection],
+        clock: Callable[[], float] = time.monotonic,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         self._pool = pool
         self._clock = clock
-        self._lock = threading.Lock()  # guards the two below, and lets one thread read at a time
+        self._answer_seconds = answer_seconds
+        self._lock = threading.Lock()  # guards what is below, and lets one thread read at a time
         self._figures: Mapping[str, Any] | None = None
         self._fresh_until: float | None = None
+        self._reading: threading.Thread | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The metrics."""
@@ -88,10 +98,22 @@ class DatabaseFigures:
         with self._lock:
             began = self._clock()
             if self._fresh_until is None or began >= self._fresh_until:
-                self._figures = self._look()
+                self._figures = self._look_in_time()
                 now = self._clock()
                 self._fresh_until = now + max(LEAST_FRESH_SECONDS, FRESH_PER_READING * (now - began))
             return self._figures
+
+    def _look_in_time(self) -> Mapping[str, Any] | None:
+        """Where the database says nothing at all, one thread of our own hangs, and nobody who asks."""
+        if self._reading is not None and self._reading.is_alive():
+            return None
+        found: list[Mapping[str, Any] | None] = []
+        self._reading = threading.Thread(target=lambda: found.append(self._look()), name="figures", daemon=True)
+        self._reading.start()
+        self._reading.join(self._answer_seconds)
+        if self._reading.is_alive():
+            log.warning("figures_not_read", error="the database does not answer")
+        return found[0] if found else None
 
     def _look(self) -> Mapping[str, Any] | None:
         try:

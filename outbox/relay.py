@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 from outbox.connections import TEST_ABANDONED
-from outbox.database import Connection
+from outbox.database import Connection, pipelined_transaction
 from outbox.low_water import LowWater
 from outbox.metrics import COALESCED
 from outbox.payload import InvalidPayload
@@ -125,7 +125,7 @@ class Relay:
         Raises:
             psycopg.Error: nothing happened; the rows are still there.
         """
-        with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
+        with pipelined_transaction(self._pool) as connection:
             held_back = bool(self._passed_over)
             seen = self._low_water.look(
                 lambda: self._rows(connection, self._claimed_to - BACKWARD_IDS),

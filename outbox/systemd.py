@@ -3,17 +3,28 @@
 import os
 import socket
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 def notify(**state: str) -> bool:
-    """Send, for example, `notify(READY="1", STATUS="serving")`; False where no systemd asked to be told."""
+    """Send, for example, `notify(READY="1", STATUS="serving")`; False where no systemd asked to be told, or none hears.
+
+    Nobody stops working because of it: a manager that has to be told does what its unit says.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
     message = "\n".join(f"{key}={value}" for key, value in state.items())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        # An abstract socket's name begins with a NUL, which the variable spells "@".
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(message.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            # An abstract socket's name begins with a NUL, which the variable spells "@".
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.sendall(message.encode())
+    except OSError as error:
+        log.warning("manager_not_told", socket=address, error=error.strerror or str(error))
+        return False
     return True
 
 

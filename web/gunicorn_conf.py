@@ -18,7 +18,7 @@ from outbox.systemd import notify
 from outbox.tracebacks import outline
 from web.capacity import THREADS
 from web.settings import load_web_settings
-from web.worker import DeadlineWorker
+from web.worker import DeadlineWorker, hold_signals, release_signals_after_forks
 
 BAD_CONFIGURATION = 2
 """The exit code after which systemd does not try again."""
@@ -70,6 +70,14 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's form
         _end(" ".join(str(error).split()))
     else:
         configure_logs(settings.log_level, settings.log_format)
+    if workers < 1:
+        _end("WEB_CONCURRENCY: must be 1 or more; for example WEB_CONCURRENCY=2")
+    release_signals_after_forks()
+
+
+def pre_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's form
+    """From here until a worker can heed them, the signals that end it wait."""
+    hold_signals()
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's form

@@ -1,5 +1,7 @@
 """gunicorn's threaded worker, in which no client can hold a thread by sending, or by taking, slowly."""
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -19,6 +21,25 @@ ANSWER_SECONDS = 10.0
 
 LINGER_SECONDS = 0.5
 """For a client to close its side first, so that it reads the answer also where something it sent was not read."""
+
+
+TO_END = frozenset({signal.SIGTERM, signal.SIGQUIT})
+"""How the master tells a worker to end; once, when everything stops."""
+
+
+def hold_signals() -> None:
+    """Have those wait that end a process, until `release_signals`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, TO_END)
+
+
+def release_signals() -> None:
+    """Let them through, also those that have come meanwhile."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_END)
+
+
+def release_signals_after_forks() -> None:
+    """In this process; each worker does it for itself."""
+    os.register_at_fork(after_in_parent=release_signals)
 
 
 class DeadlineUnreader(SocketUnreader):  # type: ignore[misc]
@@ -53,6 +74,11 @@ class DeadlineUnreader(SocketUnreader):  # type: ignore[misc]
 
 class DeadlineWorker(gthread.ThreadWorker):  # type: ignore[misc]
     """Every read and write of a thread ends in time, and the thread that accepts connections waits for no client."""
+
+    def init_signals(self) -> None:
+        """Heed the master; until now what it said would have gone to a copy of its own handlers, and been lost."""
+        super().init_signals()
+        release_signals()
 
     def handle(self, conn: Any) -> Any:
         """Serve a request; in one of the threads."""

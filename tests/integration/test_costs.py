@@ -74,9 +74,10 @@ def cost(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], di
     counted: Counter[str] = Counter()
     execute, transaction = psycopg.Cursor.execute, psycopg.Connection.transaction
 
-    def counted_execute(cursor: Any, *arguments: Any, **options: Any) -> Any:
-        counted["statements"] += 1
-        return execute(cursor, *arguments, **options)
+    def counted_execute(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        if query != "COMMIT":
+            counted["transactions" if query == "BEGIN" else "statements"] += 1
+        return execute(cursor, query, *arguments, **options)
 
     def counted_transaction(connection: Any, *arguments: Any, **options: Any) -> Any:
         counted["transactions"] += 1

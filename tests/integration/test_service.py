@@ -1,13 +1,22 @@
 """The daemon as systemd sees it: ready once it serves, alive by progress, stopping when told to."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from outbox.runtime import CLOSING_SECONDS, STOP_SECONDS
+from tests.faults.plan import Moment
+from tests.faults.proxy import PostgresProxy, running_loop
 from tests.integration.conftest import World, eventually, job
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 LIMIT = 30.0
 """Seconds within which anything here must have happened."""
@@ -80,3 +89,26 @@ def test_a_daemon_without_its_database_is_never_ready(manager: Manager, make_wor
     with world.stage.start_daemon() as daemon:
         assert daemon.wait(LIMIT) == 3
     assert not manager.has_heard()
+
+
+def test_a_drain_that_is_stopped_says_that_not_all_was_pushed(world: World) -> None:
+    calendars = [world.connect(user) for user in ("u_ana", "u_ben")]
+    world.commit("job_1", job("J-1"))
+    with running_loop() as loop, PostgresProxy(world.stage.environment["DATABASE_URL"], loop) as database:
+        pushing = database.set_trap("push/settle_events", Moment.BEFORE)
+        verb = subprocess.Popen(
+            [sys.executable, str(PROJECT / "daemon.py"), "drain"],
+            env={**os.environ, **world.stage.environment, "DATABASE_URL": database.url},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert pushing.met.wait(LIMIT)
+            verb.send_signal(signal.SIGTERM)
+            pushing.release()
+            _, said = verb.communicate(timeout=LIMIT)
+        finally:
+            verb.kill()
+    assert sorted(len(world.titles(calendar)) for calendar in calendars) == [0, 1]
+    assert verb.returncode == 1
+    assert said.splitlines()[-1] == "calendar-sync: stopped before all that is due was pushed; repeat it"

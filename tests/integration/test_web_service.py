@@ -43,7 +43,7 @@ API = "/api/v1/integrations/google-calendar"
 class Service:
     """A running gunicorn with the socket that it was given; its log is a file."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], log: Path, config: str) -> None:
         foreign = {"CREDENTIALS_DIRECTORY", "GUNICORN_CMD_ARGS", "NOTIFY_SOCKET", "WEB_BIND", "WEB_CONCURRENCY"}
         inherited = {
             name: value
@@ -57,7 +57,7 @@ class Service:
             listener.listen()
             self.address: tuple[str, int] = listener.getsockname()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--config", "python:web.gunicorn_conf", "web.app:application"],
+                [sys.executable, "-m", "gunicorn", "--config", config, "web.app:application"],
                 env={**inherited, "WEB_BIND": f"fd://{listener.fileno()}", "WEB_CONCURRENCY": "1", **environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -112,10 +112,10 @@ def start(world: World, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start the service with settings that differ from the world's; None takes one away."""
     services: list[Service] = []
 
-    def start(**changes: str | None) -> Service:
+    def start(config: str = "python:web.gunicorn_conf", **changes: str | None) -> Service:
         given = {**world.stage.web_environment, **changes}
         environment = {name: value for name, value in given.items() if value is not None}
-        service = Service(environment, tmp_path / f"log-{len(services)}")
+        service = Service(environment, tmp_path / f"log-{len(services)}", config)
         services.append(service)
         return service
 
@@ -170,11 +170,35 @@ def test_a_hangup_renews_the_workers_and_drops_nobody(start: Callable[..., Servi
     assert service.stop() == 0
 
 
+STOPPED_EARLY = """
+import os, signal, time
+from web.gunicorn_conf import *
+
+def post_fork(server, worker):
+    os.kill(os.getppid(), signal.SIGTERM)
+    # Here the master's own handler still stands, and its queue is where it would put a signal.
+    while not signal.sigpending() and server.SIG_QUEUE.empty():
+        time.sleep(0.01)
+"""
+
+
+def test_a_worker_that_is_told_to_end_before_it_can_listen_ends_all_the_same(
+    start: Callable[..., Service], tmp_path: Path
+) -> None:
+    config = tmp_path / "stopped_early.py"
+    config.write_text(STOPPED_EARLY)
+    service = start(f"file:{config}")
+    assert service.wait() == 0
+    assert "Shutting down: Master" in service.output()
+    assert "SIGKILL" not in service.output()
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"PUBLIC_BASE_URL": None}, "calendar-sync: PUBLIC_BASE_URL: is not set; for example PUBLIC_BASE_URL=https://"),
         ({"AUTH_JWT_KEY": "hunter2"}, "calendar-sync: AUTH_JWT_KEY: must have at least 32 bytes"),
+        ({"WEB_CONCURRENCY": "0"}, "calendar-sync: WEB_CONCURRENCY: must be 1 or more"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_no_start(

@@ -169,6 +169,6 @@ def install_running_release(machine: Machine, project: Path, prefix: Path) -> No
             f"from {module} import {called}; sys.exit({called}())"
         )
         # The interpreter's own library is looked for where it was built.
-        start = f'LD_LIBRARY_PATH=/opt/python/lib exec /opt/python/{python} -BIS -c "{program}" "$@"'
+        start = f'LD_LIBRARY_PATH=/opt/python/lib exec /opt/python/{python} -BPSs -c "{program}" "$@"'
         machine.write(f"{release}/venv/bin/{name}", f"#!/bin/sh\n{start}\n", mode="0755")
     machine.run(f"{release}/systemd/activate")

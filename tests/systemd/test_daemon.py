@@ -1,6 +1,7 @@
 """The daemon under a real systemd: ready once it serves, restarted whatever ends it, stopped in order."""
 
 import socket
+import time
 from collections.abc import Callable
 
 import requests
@@ -8,13 +9,16 @@ import requests
 from tests.faults.plan import Moment
 from tests.faults.proxy import PostgresProxy
 from tests.integration.conftest import World, eventually, job
-from tests.systemd.conftest import CREDENTIALS
+from tests.systemd.conftest import CREDENTIALS, SECRETS
 from tests.systemd.machine import Machine
 from web.demo.stage import login_url
 
 DAEMON = "calendar-sync-daemon.service"
 
 LEASE_IS_OVER = 60.0
+
+SHORT_SECONDS = 1
+"""A limit for stopping that a push outlives; systemd would kill the daemon at its end."""
 
 
 def free_port() -> int:
@@ -82,10 +86,18 @@ def test_a_loop_that_hangs_has_it_restarted_although_the_others_go_on(
     journal = installed.journal(DAEMON)
     assert '"loops": ["relay"' in journal
     assert "Watchdog timeout" in journal
+    # Where it hung, and nothing of what it knew.
+    assert "Fatal Python error: Aborted" in journal
+    assert "in relay_batch" in journal
+    given = {**world.stage.environment, "DATABASE_URL": database.url}
+    assert [name for name in SECRETS & given.keys() if given[name] in journal] == []
     eventually(lambda: world.titles(calendar) == ["J-1 · Dallas → Memphis"])
 
 
-def test_stopped_it_finishes_what_is_in_flight(installed: Machine, database: PostgresProxy, world: World) -> None:
+def test_stopped_it_finishes_what_is_in_flight_however_short_the_units_limit_is(
+    installed: Machine, database: PostgresProxy, drop_in: Callable[[str, str], None], world: World
+) -> None:
+    drop_in(DAEMON, f"[Service]\nTimeoutStopSec={SHORT_SECONDS}\n")
     installed.run("systemctl", "start", DAEMON)
     calendar = world.connect("u_ana")
     pushing = database.set_trap("push/settle_events", Moment.BEFORE)
@@ -93,6 +105,8 @@ def test_stopped_it_finishes_what_is_in_flight(installed: Machine, database: Pos
     assert pushing.met.wait(30)
     installed.run("systemctl", "stop", "--no-block", DAEMON)
     eventually(lambda: installed.show(DAEMON, "StatusText") == "Finishing what is in flight.")
+    told = int(installed.show(DAEMON, "ActiveExitTimestampMonotonic")) / 1_000_000
+    eventually(lambda: time.monotonic() > told + 2 * SHORT_SECONDS)
     assert installed.show(DAEMON, "ActiveState") == "deactivating"
     pushing.release()
     eventually(lambda: installed.show(DAEMON, "ActiveState") == "inactive")

@@ -1,6 +1,10 @@
 """Credentials on a real machine: the service that they are for reads them, and nobody else."""
 
-from tests.integration.conftest import World
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.faults.plan import Moment
+from tests.faults.proxy import PostgresProxy
+from tests.integration.conftest import World, eventually, job
 from tests.systemd.conftest import CREDENTIALS
 from tests.systemd.machine import Machine
 
@@ -34,8 +38,28 @@ def test_credentials_are_read_by_their_service_and_by_nobody_else(installed: Mac
     ]
 
 
+def test_a_verb_by_hand_ends_when_it_is_interrupted(installed: Machine, database: PostgresProxy, world: World) -> None:
+    for user in ("u_ana", "u_ben"):
+        world.connect(user)
+    world.commit("job_1", job("J-1"))
+    pushing = database.set_trap("push/settle_events", Moment.BEFORE)
+    with ThreadPoolExecutor(1) as threads:
+        verb = threads.submit(installed.call, "setsid", "--wait", "calendar-sync", "drain")
+        assert pushing.met.wait(30)
+        unit = installed.status("list-units", "--plain", "--no-legend", "calendar-sync-verb-*").split()[0]
+        # As Ctrl-C does: to all who belong to the script.
+        installed.run("sh", "-c", f"kill -INT -{unit.removeprefix('calendar-sync-verb-').removesuffix('.service')}")
+        eventually(lambda: installed.show(unit, "ActiveState") == "deactivating")
+        pushing.release()
+        ended = verb.result()
+    assert ended.returncode == 130
+    assert "stopped before all that is due was pushed; repeat it" in ended.stderr
+
+
 def test_a_verb_by_hand_has_the_daemons_settings_and_rights(installed: Machine) -> None:
     assert '"outbox_rows": 0' in installed.run("calendar-sync", "status", "--json")
     refused = installed.call("calendar-sync", "no-such-verb")
     assert refused.returncode == 2
     assert "No such command" in refused.stdout + refused.stderr
+    nobody = installed.call("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "calendar-sync", "status")
+    assert (nobody.returncode, nobody.stderr) == (2, "calendar-sync: run it as root\n")

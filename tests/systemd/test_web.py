@@ -1,5 +1,6 @@
 """The web app under a real systemd: its socket stays open, so that nobody is turned away while it changes."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -94,3 +95,19 @@ def test_it_is_not_ready_where_no_worker_can_serve(
     drop_in(WEB, "[Service]\nRestart=no\nEnvironment=GUNICORN_CMD_ARGS=--chdir=/nowhere\n")
     assert installed.call("systemctl", "start", WEB).returncode != 0
     assert installed.show(WEB, "ActiveState") == "failed"
+
+
+def test_a_wrong_setting_does_not_have_it_started_for_ever_by_somebody_who_waits(installed: Machine, url: str) -> None:
+    settings = "/etc/calendar-sync/environment"
+    installed.run("sed", "--in-place", "s/^PUBLIC_BASE_URL=/NO_&/", settings)
+    # Three times at most, however slow this machine is.
+    fewer = "[Socket]\nTriggerLimitIntervalSec=600\nTriggerLimitBurst=3\n"
+    installed.write(f"/etc/systemd/system/{SOCKET}.d/fewer.conf", fewer)
+    installed.run("systemctl", "daemon-reload")
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
+        eventually(lambda: installed.show(SOCKET, "ActiveState") == "failed")
+    eventually(lambda: installed.show(WEB, "ActiveState") == "failed")
+    # Mended, and restarted as docs/upgrading.md says.
+    installed.run("sed", "--in-place", "s/^NO_//", settings)
+    installed.run("systemctl", "restart", WEB)
+    assert requests.get(f"{url}/readyz", timeout=60).json() == {"status": "ready"}

@@ -189,6 +189,7 @@ def unpack(root: Path) -> None:
     """Put the sources where the document has them."""
     ignored = shutil.ignore_patterns(".venv", ".git", "__pycache__", ".*_cache", ".hypothesis", ".work", ".artefacts")
     shutil.copytree(PROJECT, root / SOURCES[1:], ignore=ignored, symlinks=True)
+    subprocess.run(["chmod", "--recursive", "go=", str(root / SOURCES[1:])], check=True)
 
 
 def refuse_if_it_cannot_be() -> None:
@@ -226,6 +227,8 @@ def main() -> None:
         )
         walk.wait_for("J-1")
         told("the first event")
+        if closed := machine.run("find", "/opt/calendar-sync/current/", "!", "-perm", "-a+r"):
+            raise AssertionError(f"not readable by everybody: {closed}")
         print(machine.run("calendar-sync", "status"))
         first = machine.run("readlink", "/opt/calendar-sync/current")
         # The next release.
@@ -238,6 +241,12 @@ def main() -> None:
         if failures or machine.run("readlink", "/opt/calendar-sync/current") != first:
             raise AssertionError(f"the way there and back: {failures or 'another release runs than at first'}")
         told("an upgrade, and the way back")
+        # As after an upgrade of Debian: what was installed for the Python that was there finds its packages no more.
+        machine.shell("for lib in /opt/calendar-sync/releases/*/venv/lib; do mv $lib/python3.* $lib/python3.0; done")
+        machine.shell(f"cd {SOURCES} && systemd/install", seconds=BLOCK_SECONDS)
+        walk.commit("J-4")
+        walk.wait_for("J-1", "J-2", "J-3", "J-4")
+        told("the same for another Python")
         print(machine.run("systemctl", "--no-pager", "list-units", "calendar-sync*"))
 
 

@@ -4,6 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from outbox.alarm import ANSWER_SECONDS, OVER_AFTER_SECONDS, SAY_EVERY_SECONDS, Alarm, Gate
+from outbox.metrics import REGISTRY
 
 
 class Clock:
@@ -32,6 +33,16 @@ def test_a_matter_is_said_once_however_many_meet_it(clock: Clock) -> None:
     alarm = Alarm(clock)
     assert [said(alarm) for _ in range(100)] == [True] + [False] * 99
     assert said(alarm, "accessNotConfigured")
+
+
+def test_whoever_watches_the_metrics_sees_each_time_that_it_is_met(clock: Clock) -> None:
+    def met() -> float:
+        return REGISTRY.get_sample_value("calendar_sync_operators_matters_total") or 0.0
+
+    before, alarm = met(), Alarm(clock)
+    for _ in range(3):
+        alarm.tell("accessNotConfigured")
+    assert met() == before + 3
 
 
 def test_a_matter_that_lasts_is_said_again_at_a_slow_pace(clock: Clock) -> None:

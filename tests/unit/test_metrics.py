@@ -1,6 +1,7 @@
 """What Prometheus is shown: which metrics with which labels, to whom, and what is left while the database is down."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -57,9 +58,12 @@ class Database:
         self.seconds = 0.01
         self.now = 0.0
         self.readings = 0
+        self.answers = threading.Event()
+        self.answers.set()
 
     @contextmanager
     def connection(self, **_: object) -> Iterator["Database"]:
+        self.answers.wait()
         yield self
 
     @contextmanager
@@ -88,8 +92,8 @@ class Loop:
     seconds_since_progress = 2.0
 
 
-def collector(database: Database) -> DatabaseFigures:
-    return DatabaseFigures(cast("Any", database), lambda: database.now)
+def collector(database: Database, answer_seconds: float = 60.0) -> DatabaseFigures:
+    return DatabaseFigures(cast("Any", database), lambda: database.now, answer_seconds)
 
 
 def samples(*collectors: Any) -> list[Sample]:
@@ -136,6 +140,27 @@ def test_while_the_database_is_down_that_is_all_that_is_said_of_it() -> None:
     database.failure = None
     database.now += LEAST_FRESH_SECONDS
     assert values(samples(figures))["calendar_sync_database_up"] == 1
+
+
+def test_a_database_that_says_nothing_holds_up_one_thread_and_nobody_who_asks() -> None:
+    database = Database()
+    figures = collector(database, answer_seconds=1.0)
+
+    def is_up() -> bool:
+        database.now += LEAST_FRESH_SECONDS
+        return values(samples(figures)) != {"calendar_sync_database_up": 0}
+
+    def reading() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread not in before]
+
+    before = threading.enumerate()
+    database.answers.clear()
+    assert [is_up() for _ in range(5)] == [False] * 5
+    assert len(reading()) == 1
+    database.answers.set()
+    for thread in reading():
+        thread.join()
+    assert is_up()
 
 
 @pytest.mark.parametrize(

@@ -22,19 +22,30 @@ FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 DAEMON, WEB = FOLDER / "calendar-sync-daemon.service", FOLDER / "calendar-sync-web.service"
 TEMPLATE, MIGRATE = FOLDER / "calendar-sync-daemon@.service", FOLDER / "calendar-sync-migrate.service"
 SERVICES = (DAEMON, TEMPLATE, WEB, MIGRATE)
+SOCKET = FOLDER / "calendar-sync-web.socket"
 
 
-def service(unit: Path) -> dict[str, str]:
-    """The unit's [Service] section; of a setting that is given several times, the last."""
+def section(unit: Path, name: str) -> dict[str, str]:
+    """That section of the unit; of a setting that is given several times, the last."""
     parser = RawConfigParser(strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # systemd's names keep their case
     parser.read(unit)
-    return dict(parser["Service"])
+    return dict(parser[name])
+
+
+def service(unit: Path) -> dict[str, str]:
+    """The unit's [Service] section."""
+    return section(unit, "Service")
 
 
 def test_without_a_socket_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert notify(READY="1") is False
+
+
+def test_a_manager_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    assert notify(WATCHDOG="1") is False
 
 
 def test_a_socket_in_the_file_system_hears_every_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -89,7 +100,8 @@ def test_the_web_apps_unit_waits_longer_than_requests_in_flight() -> None:
     settings = service(WEB)
     assert settings["Type"] == "notify"
     assert "python:web.gunicorn_conf web.app:application" in settings["ExecStart"]
-    assert float(settings["TimeoutStopSec"]) > GRACE_SECONDS
+    # A reload takes as long before it ends, and whoever stops it meanwhile is heard afterwards.
+    assert float(settings["TimeoutStopSec"]) > 2 * GRACE_SECONDS
 
 
 @pytest.mark.parametrize("unit", [DAEMON, WEB])
@@ -151,6 +163,12 @@ def test_every_secret_of_the_web_app_is_a_credential_and_every_other_setting_is_
         assert not (is_secret and f"{name.upper()}=" in example)
         if field.is_required() and not is_secret:
             assert f"\n{name.upper()}=" in example
+
+
+def test_whoever_waits_at_the_socket_has_the_app_started_seldom_and_yet_no_less_often_than_systemd_does() -> None:
+    listener = section(SOCKET, "Socket")
+    starts_each_second = int(listener["TriggerLimitBurst"]) / int(listener["TriggerLimitIntervalSec"])
+    assert 1 / int(service(WEB)["RestartSec"]) < starts_each_second < 1
 
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
