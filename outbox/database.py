@@ -62,6 +62,7 @@ def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -
         psycopg.OperationalError: the database cannot be reached now; later the pool waits for it.
     """
     connect(url, application_name=application_name).close()
+    freshness = Freshness()
     with ConnectionPool(
         connection_string(url, application_name=application_name),
         min_size=1,
@@ -70,7 +71,8 @@ def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -
         timeout=10,
         max_idle=120,
         kwargs={"autocommit": True, "prepare_threshold": 0, "context": ADAPTERS},
-        check=Freshness(),
+        configure=freshness.note,
+        check=freshness,
         name=application_name,
     ) as pool:
         yield pool
@@ -101,11 +103,21 @@ class Freshness:
 
     def __call__(self, connection: Connection) -> None:
         """Raises psycopg.OperationalError for one that is to be replaced."""
-        now = time.monotonic()
-        fresh = now - self._used.get(connection, -math.inf) < IDLE_SECONDS
-        if not fresh or select.select([connection.fileno()], [], [], 0)[0]:
+        fresh = time.monotonic() - self._used.get(connection, -math.inf) < IDLE_SECONDS
+        if not fresh or _has_been_told(connection):
             ConnectionPool.check_connection(connection)
-        self._used[connection] = now
+        self.note(connection)
+
+    def note(self, connection: Connection) -> None:
+        """It is used now, or has just been made."""
+        self._used[connection] = time.monotonic()
+
+
+def _has_been_told(connection: Connection) -> bool:
+    """Whether there is something to be read that nobody asked for. (select would end at descriptor 1,023.)"""
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    return bool(socket.poll(0))
 
 
 def describe(error: Exception) -> str:

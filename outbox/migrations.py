@@ -12,12 +12,19 @@ from importlib.resources import files
 
 import psycopg
 from psycopg.sql import SQL
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from outbox.database import Connection, connect
 from outbox.statements import statement
 
 _MIGRATION_LOCK = 7_164_779_125
 """The advisory lock's key; any constant will do, as long as it never changes."""
+
+LOCK_SECONDS = 2.0
+"""For which a migration waits for a table at a time, and for which others wait behind it."""
+
+LOCK_PATIENCE_SECONDS = 300.0
+"""For which it is tried again."""
 
 
 class MigrationError(Exception):
@@ -61,20 +68,42 @@ def migrate(url: str) -> list[Migration]:
     """Apply what is missing and return it; each migration in a transaction of its own.
 
     Raises:
-        MigrationError: a migration was edited after it was applied.
+        MigrationError: a migration was edited after it was applied, or somebody does not let go of its tables.
         psycopg.Error: the database is unreachable, or refused a statement.
     """
     with _alone(url) as connection:
         connection.execute(statement("migration/create_ledger"))
         missing = missing_migrations(connection)
         for migration in missing:
-            with connection.transaction():
+            _apply(connection, migration)
+        return missing
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    """In a transaction of its own, tried again for as long as others' transactions are in its way: whoever waits for a
+    table keeps everybody out who comes after him, so nothing is waited for at length.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
+        stop=stop_after_delay(LOCK_PATIENCE_SECONDS),
+        wait=wait_random(0.5 * LOCK_SECONDS, 1.5 * LOCK_SECONDS),
+        reraise=True,
+    )
+    try:
+        for attempt in attempts:
+            with attempt, connection.transaction():
+                connection.execute(statement("migration/be_brief"), {"lock_timeout": f"{LOCK_SECONDS}s"})
                 connection.execute(SQL(migration.sql))
                 connection.execute(
                     statement("migration/record"),
                     {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
                 )
-        return missing
+    except psycopg.errors.LockNotAvailable:
+        raise MigrationError(
+            f"migration {migration.version} ({migration.name}) was not applied, because a transaction has held its "
+            f"tables for over {LOCK_PATIENCE_SECONDS / 60:.0f} minutes; end it (calendar-sync check says how to find "
+            "it), and repeat: calendar-sync migrate"
+        ) from None
 
 
 def renew_rights(url: str) -> Rights:

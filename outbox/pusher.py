@@ -75,6 +75,12 @@ class Pusher:
         with self._lock:
             return self._idle.wait_for(lambda: self._slots.idle, timeout)
 
+    @property
+    def seconds_at_one_job(self) -> float:
+        """For which the slowest push has made no progress; 0 if none is under way."""
+        with self._lock:
+            return self._slots.longest
+
     def relayed(self, *, more: bool) -> None:
         """Rows were relayed, and calendars are due; `more`: the relay goes on at once, and is not waited for twice."""
         if not more:

@@ -51,6 +51,9 @@ STUCK_SECONDS = 90.0
 STUCK_SHARE = 0.75
 """Of the time in which systemd wants to hear from us, where it has set one: STUCK_SECONDS of the unit's."""
 
+PUSH_STUCK_SECONDS = 120.0
+"""A push that has been at one job for this long hangs: its calls end with its lease, and settling soon after."""
+
 STOP_SECONDS = 25.0
 """Within this after SIGTERM everything in flight has ended: a call takes 10 s at most, settling less."""
 
@@ -141,11 +144,14 @@ class Daemon:
             return self._finish()
 
     def _watch(self) -> None:
-        """Until `stop` is set: systemd hears that we are alive for as long as every loop gets on."""
+        """Until `stop` is set: systemd hears that we are alive for as long as every loop and every push gets on."""
         watched = watchdog_seconds()
         stuck_after = watched * STUCK_SHARE if watched else STUCK_SECONDS
         while not self._stop.wait((watched or STUCK_SECONDS) / 4):
-            if stuck := [loop.name for loop in self._loops if loop.seconds_since_progress > stuck_after]:
+            stuck = [loop.name for loop in self._loops if loop.seconds_since_progress > stuck_after]
+            if self.pusher.seconds_at_one_job > PUSH_STUCK_SECONDS:
+                stuck.append("push")
+            if stuck:
                 log.error("loop_stuck", loops=stuck)
             else:
                 notify(WATCHDOG="1")

@@ -54,6 +54,11 @@ class Slots:
         """Whether no push is under way."""
         return not self._pushes
 
+    @property
+    def longest(self) -> float:
+        """Seconds for which the slowest push has been at one job; 0 if none is under way."""
+        return max((self._clock() - push.progress_at for push in self._pushes.values()), default=0.0)
+
     def begin(self, push: Hashable, *, troubled: bool) -> None:
         """A push is under way."""
         self._pushes[push] = _Push(troubled, self._clock())

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from outbox.migrations import MigrationError, Rights, migrate, migrations, missing_migrations, renew_rights
+from outbox.migrations import Migration, MigrationError, Rights, migrate, migrations, missing_migrations, renew_rights
 from outbox.statements import statement
 from tests.conftest import create_database, drop_database, of_database
 from tests.integration.conftest import eventually
@@ -88,6 +88,46 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     assert recorded(empty_url) == []
     with psycopg.connect(empty_url) as connection:
         assert connection.execute("SELECT to_regclass('calendar_sync.outbox')").fetchone() == (None,)
+
+
+ONE_MORE = Migration(9999, "one_more", "ALTER TABLE calendar_sync.outbox ADD COLUMN one_more integer")
+
+
+def test_a_migration_that_waits_for_a_table_keeps_nobody_out_of_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.migrations.migrations", lambda: [*migrations(), ONE_MORE])
+    monkeypatch.setattr("outbox.migrations.LOCK_SECONDS", 0.2)
+    waiting = "SELECT FROM pg_locks WHERE relation = 'calendar_sync.outbox'::regclass AND NOT granted"
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(database_url, autocommit=True) as producer,
+        psycopg.connect(database_url) as report,
+    ):
+        report.execute("SELECT FROM calendar_sync.outbox")
+        migrated = thread.submit(migrate, database_url)
+        eventually(lambda: producer.execute(waiting).rowcount > 0)
+        producer.execute("SET lock_timeout = '10s'")
+        producer.execute(
+            "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload)"
+            " VALUES ('a', 'j', 'job.updated', '{}')"
+        )
+        assert not migrated.done()
+        report.rollback()
+        assert migrated.result(30) == [ONE_MORE]
+
+
+def test_a_migration_whose_table_is_not_let_go_says_so_with_the_way_out(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.migrations.migrations", lambda: [*migrations(), ONE_MORE])
+    monkeypatch.setattr("outbox.migrations.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("outbox.migrations.LOCK_PATIENCE_SECONDS", 0.0)
+    with psycopg.connect(database_url) as report:
+        report.execute("SELECT FROM calendar_sync.outbox")
+        with pytest.raises(MigrationError, match=r"9999 \(one_more\) was not applied, .* end it .* and repeat"):
+            migrate(database_url)
+    assert recorded(database_url) == VERSIONS
 
 
 def test_rights_are_renewed_however_long_somebody_holds_the_tables_or_migrates(database_url: str) -> None:

@@ -27,6 +27,20 @@ def test_a_push_that_waits_too_long_leaves_its_slot() -> None:
     assert slots.room() == Room(1, 0, SLOW_SECONDS)
 
 
+def test_it_is_known_how_long_the_slowest_push_has_been_at_one_job() -> None:
+    clock = Clock()
+    slots = Slots(1, clock)
+    assert slots.longest == 0
+    slots.begin("hangs", troubled=False)
+    slots.begin("gets on", troubled=True)
+    clock.now += 100
+    slots.progress("gets on")
+    clock.now += 20
+    assert slots.longest == 120
+    slots.end("hangs")
+    assert slots.longest == 20
+
+
 def test_a_long_push_that_gets_its_answers_keeps_its_slot() -> None:
     clock = Clock()
     slots = Slots(1, clock)
