@@ -15,18 +15,13 @@ import psycopg
 from psycopg_pool import PoolTimeout
 from rich.console import Console
 
-from outbox.check_report import as_object, check, print_findings
 from outbox.connections import TENANT_BUSY, NotActiveError, resync
 from outbox.database import describe, open_pool
-from outbox.forgetting import NotForgottenError, Removal, forget
-from outbox.forgotten import Whose
 from outbox.grants import AccountBusyError, Grants
 from outbox.installation import InstallationKey, adopt, refusal_of
 from outbox.logs import configure_logs
 from outbox.migrations import MigrationError, Rights, migrate, migrations, renew_rights
-from outbox.progress import counting, is_shown, watching
 from outbox.relay import replay_rejected
-from outbox.removing import carry_through
 from outbox.rotation import KeyInUseError, Keyring
 from outbox.runtime import oauth_client, open_daemon, token_cipher
 from outbox.settings import (
@@ -38,9 +33,14 @@ from outbox.settings import (
     load_database_url,
     load_settings,
 )
-from outbox.status import read_status
-from outbox.status_report import print_status
 from outbox.user import User
+from outbox.verbs.check_report import as_object, check, print_findings
+from outbox.verbs.forgetting import NotForgottenError, Removal, forget
+from outbox.verbs.forgotten import Whose
+from outbox.verbs.progress import counting, is_shown, watching
+from outbox.verbs.removing import carry_through
+from outbox.verbs.status import read_status
+from outbox.verbs.status_report import print_status
 
 DONE, FAILED, BAD_USAGE, DATABASE_UNREACHABLE = 0, 1, 2, 3
 """Exit codes of every verb."""

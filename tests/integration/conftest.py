@@ -17,8 +17,8 @@ from outbox.audit import Audit
 from outbox.database import open_pool
 from outbox.janitor import Janitor
 from outbox.runtime import Daemon
-from outbox.status import read_status
 from outbox.user import User
+from outbox.verbs.status import read_status
 from web.app import create_app
 from web.demo.consent import Caller, Reply, connect_person
 from web.demo.mishaps import read_calendar

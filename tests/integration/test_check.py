@@ -22,7 +22,7 @@ Check = Callable[..., tuple[int, dict[str, list[tuple[str, str, str]]]]]
 @pytest.fixture
 def check(world: World, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Run the verb with the world's settings but for some; returns the exit code, and by topic what was found."""
-    monkeypatch.setattr("outbox.check_report.configure_logs", lambda *_: None)
+    monkeypatch.setattr("outbox.verbs.check_report.configure_logs", lambda *_: None)
     for name in [name for name in os.environ if name.lower() in Settings.model_fields]:
         monkeypatch.delenv(name)
 
@@ -163,7 +163,7 @@ def test_each_trouble_with_settings_has_its_line_and_its_exit_code(
 
 
 def test_a_person_gets_lines_with_the_way_out_below(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outbox.check_report.configure_logs", lambda *_: None)
+    monkeypatch.setattr("outbox.verbs.check_report.configure_logs", lambda *_: None)
     ended = CliRunner().invoke(cli, ["check"], env={**world.stage.environment, "JOB_URL_TEMPLATE": "nowhere"})
     lines = ended.output.splitlines()
     assert lines[0].startswith("failed     settings: JOB_URL_TEMPLATE: must be an http(s) URL that contains {job_id}; ")

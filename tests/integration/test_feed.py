@@ -19,10 +19,10 @@ from structlog.testing import capture_logs
 
 from outbox.acting import acting_for, introduce
 from outbox.connection_view import ConnectionState
-from outbox.forgetting import Removal, forget
-from outbox.forgotten import Whose
 from outbox.grants import AccountBusyError, Grants
 from outbox.user import User
+from outbox.verbs.forgetting import Removal, forget
+from outbox.verbs.forgotten import Whose
 from tests.integration import page_states
 from tests.integration.conftest import World
 from tests.integration.conftest import job as job_of

@@ -7,13 +7,13 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from outbox.forgetting import MOST_TRIES, NotForgottenError, Removal, forget
-from outbox.forgotten import EventsLeft, Forgotten, Whose
 from outbox.grants import Grants, Revocation
 from outbox.lane import Intent, LeaseLostError, Settlement, Standing
 from outbox.lane_store import LaneStore
 from outbox.runtime import oauth_client
 from outbox.statements import statement
+from outbox.verbs.forgetting import MOST_TRIES, NotForgottenError, Removal, forget
+from outbox.verbs.forgotten import EventsLeft, Forgotten, Whose
 from tests.integration.conftest import Engine, World, job
 from tests.integration.interleaving import Paused, background, relay_batch
 from tests.integration.steps import (

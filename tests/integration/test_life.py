@@ -5,10 +5,10 @@ from contextlib import closing
 
 import pytest
 
-from outbox.forgetting import Removal, forget
-from outbox.forgotten import EventsLeft, Whose
 from outbox.grants import Grants
 from outbox.runtime import oauth_client
+from outbox.verbs.forgetting import Removal, forget
+from outbox.verbs.forgotten import EventsLeft, Whose
 from tests.integration.conftest import Engine, World
 from tests.integration.office import Office, haul, on, private
 from tests.integration.steps import cipher_of, connection, pending, reconnect, requests_for, revoke

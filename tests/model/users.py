@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from outbox.forgetting import forget
+from outbox.verbs.forgetting import forget
 from tests.integration.conftest import World
 from tests.model.daemons import Backstage
 from tests.model.expected import TENANTS, Expected, Person

@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from daemon import cli
-from outbox.check import CALLBACK_PATH, Finding, Outcome, check_redirect, failed, ok, unchecked, warning, worst
-from outbox.check_database import HELD_SECONDS, judge_horizon, judge_keys, judge_server
-from outbox.check_google import judge_client, judge_clock
 from outbox.google.oauth import ClientMisconfigured, GrantRefused, TokenAnswer, TokenServerUnavailable
 from outbox.installation import InstallationKey, Record
-from outbox.rights import Right, rights_of
 from outbox.rotation import Census
+from outbox.verbs.check import CALLBACK_PATH, Finding, Outcome, check_redirect, failed, ok, unchecked, warning, worst
+from outbox.verbs.check_database import HELD_SECONDS, judge_horizon, judge_keys, judge_server
+from outbox.verbs.check_google import judge_client, judge_clock
+from outbox.verbs.rights import Right, rights_of
 from web.api.paths import API
 
 OK, WARNING, FAILED, UNCHECKED = Outcome.OK, Outcome.WARNING, Outcome.FAILED, Outcome.UNCHECKED

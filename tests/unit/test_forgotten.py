@@ -2,8 +2,8 @@
 
 from typing import get_args
 
-from outbox.forgotten import GRANTS, WHY_LEFT, EventsLeft, Forgotten, Whose, WhyLeft, count_ends
 from outbox.grants import Revocation
+from outbox.verbs.forgotten import GRANTS, WHY_LEFT, EventsLeft, Forgotten, Whose, WhyLeft, count_ends
 
 ANA = Whose("acme", "u_ana")
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from outbox.metrics_figures import STATES
 from outbox.quota import DAY_ALARM
-from outbox.status_report import LATE_SECONDS, OLD_TRANSACTION_SECONDS, duration, needed, print_status
+from outbox.verbs.status_report import LATE_SECONDS, OLD_TRANSACTION_SECONDS, duration, needed, print_status
 
 WELL: dict[str, Any] = {
     "outbox_rows": 1234567,

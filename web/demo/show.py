@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from outbox.database import open_pool
-from outbox.status import read_status
 from outbox.user import User
+from outbox.verbs.status import read_status
 from web.demo.consent import ConsentError, NetworkHttp
 from web.demo.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from web.demo.expectation import expected_states, final_shapes

@@ -9,16 +9,16 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from outbox.check import Finding, failed, ok, unchecked, warning
-from outbox.check_google import judge_clock
 from outbox.crypto import TokenCipher
 from outbox.database import Connection, describe
 from outbox.installation import NOT_RECORDED, InstallationKey, read_record, refusal_of
 from outbox.migrations import MigrationError, missing_migrations
-from outbox.rights import Right, rights_of
 from outbox.rotation import Census, Keyring, Progress
 from outbox.runtime import RELAY_POLL_SECONDS
 from outbox.statements import statement
+from outbox.verbs.check import Finding, failed, ok, unchecked, warning
+from outbox.verbs.check_google import judge_clock
+from outbox.verbs.rights import Right, rights_of
 
 OLDEST_VERSION = 140000
 

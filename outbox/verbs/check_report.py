@@ -9,17 +9,17 @@ from psycopg_pool import PoolTimeout
 from rich.console import Console
 from rich.text import Text
 
-from outbox.check import Finding, Outcome, check_redirect, check_settings, failed, unchecked, worst
-from outbox.check_database import check_database, check_keys
-from outbox.check_google import check_google
 from outbox.crypto import TokenCipher
 from outbox.database import open_pool
 from outbox.installation import InstallationKey
 from outbox.logs import configure_logs
-from outbox.progress import counting
 from outbox.rotation import Keyring
 from outbox.runtime import token_cipher
 from outbox.settings import ConfigurationError, Settings, load_database_url
+from outbox.verbs.check import Finding, Outcome, check_redirect, check_settings, failed, unchecked, worst
+from outbox.verbs.check_database import check_database, check_keys
+from outbox.verbs.check_google import check_google
+from outbox.verbs.progress import counting
 
 DONE, FAILED, BAD_CONFIGURATION, DATABASE_UNREACHABLE = 0, 1, 2, 3
 

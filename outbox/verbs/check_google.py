@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from outbox.check import Finding, failed, ok, unchecked, warning
 from outbox.google.deadline import NoReplyError, NotSentError, Reply, Transport
 from outbox.google.oauth import ClientMisconfigured, GrantRefused, TokenAnswer, Tokens, TokenServerUnavailable
 from outbox.runtime import USER_AGENT, oauth_client
 from outbox.settings import Settings
+from outbox.verbs.check import Finding, failed, ok, unchecked, warning
 
 REQUEST_SECONDS = 10.0
 

@@ -11,11 +11,11 @@ from psycopg_pool import ConnectionPool
 
 from outbox.connections import TENANT_BUSY, tenants_wishes
 from outbox.database import Connection
-from outbox.forgotten import EventsLeft, Forgotten, Whose, WhyLeft, count_ends
 from outbox.grants import AbandonedGrant, AccountBusyError, Grants
 from outbox.ledger import account_scope
 from outbox.statements import statement
 from outbox.user import User
+from outbox.verbs.forgotten import EventsLeft, Forgotten, Whose, WhyLeft, count_ends
 
 MOST_TRIES = 5
 """Somebody may connect between the end of the last grant and the erasure: then that grant has to end too."""

@@ -3,10 +3,10 @@
 import threading
 import time
 
-from outbox.forgetting import NOTHING_ERASED, NotForgottenError, Removal
-from outbox.progress import COUNT_EVERY_SECONDS, bar
 from outbox.runtime import open_daemon
 from outbox.settings import Settings
+from outbox.verbs.forgetting import NOTHING_ERASED, NotForgottenError, Removal
+from outbox.verbs.progress import COUNT_EVERY_SECONDS, bar
 
 
 def carry_through(removal: Removal, settings: Settings, seconds: float, stop: threading.Event) -> bool:
