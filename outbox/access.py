@@ -160,10 +160,9 @@ class Access:
             case Broken():
                 REFRESHED["broken"].inc()
                 self._gate.open()  # our client was accepted, only this grant was not
-            case Resting(operators_matter=True):
+            case Resting(operators_matter=True, everybodys=True):
                 REFRESHED["operator"].inc()
-                if trouble.everybodys:
-                    self._gate.close(trouble.reason, trouble.seconds)
+                self._gate.close(trouble.reason, trouble.seconds)
             case Resting():
                 REFRESHED["unanswered"].inc()
         return trouble

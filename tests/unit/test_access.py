@@ -7,6 +7,7 @@ import pytest
 from outbox.access import RENEW_SECONDS_BEFORE_EXPIRY, Access, UserGrant
 from outbox.crypto import TokenCipher, generate_key
 from outbox.google.oauth import ClientMisconfigured, GrantRefused, TokenAnswer, TokenServerUnavailable
+from outbox.metrics import REGISTRY
 from outbox.trouble import OPERATOR_REST_SECONDS, TOKEN_SERVER_REST_SECONDS, Broken, Resting
 
 CIPHER, OTHER = (TokenCipher.from_keys(f"{kid}:{generate_key()}") for kid in ("k1", "k2"))
@@ -123,3 +124,23 @@ def test_what_is_said_of_one_grant_keeps_nobody_else_from_asking(answer: TokenAn
     second = broker.access_token(grant(), refused=True)
     assert second == Resting(TOKEN_SERVER_REST_SECONDS, "503", everybodys=True)
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        (ClientMisconfigured("invalid_client"), "operator"),
+        (ClientMisconfigured("invalid_request"), "unanswered"),
+        (TokenServerUnavailable("odd", unknown_error="odd"), "unanswered"),
+    ],
+    ids=repr,
+)
+def test_a_client_counts_as_refused_only_where_nobodys_grant_would_do_better(answer: TokenAnswer, counted: str) -> None:
+    def refreshes(outcome: str) -> float:
+        return REGISTRY.get_sample_value("calendar_sync_token_refreshes_total", {"outcome": outcome}) or 0.0
+
+    before = {outcome: refreshes(outcome) for outcome in ("operator", "unanswered")}
+    access(TokenServer(answer)).access_token(grant(), refused=True)
+    assert {outcome: refreshes(outcome) - seen for outcome, seen in before.items() if refreshes(outcome) > seen} == {
+        counted: 1
+    }
