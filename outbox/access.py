@@ -56,6 +56,7 @@ class UserGrant:
     job_filter: Literal["all", "assigned"]
     paused: bool
     grant_version: int
+    scopes: list[str]
     refresh_token: bytes | None = field(repr=False)
     access_token: bytes | None = field(repr=False)
     access_token_seconds_left: float | None

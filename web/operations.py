@@ -28,6 +28,7 @@ from web.capacity import GooglePlaces
 from web.feed.feeds import Feeds, FeedView, NewFeed
 from web.limits import LimitName, RateLimits
 from web.problem import Problem
+from web.redemption import writes_owned_only
 
 _PROBLEM_ID = re.compile(r"[0-9]{1,20}")
 _LARGEST_PROBLEM_ID = 2**63 - 1
@@ -102,6 +103,7 @@ class Operations:
                 colleagues=calendar.id in colleagues,
             )
             for calendar in listed
+            if calendar.owned or not writes_owned_only(grant.scopes)
         ]
 
     def colleague_on_calendar(self, user: User) -> bool:
@@ -208,6 +210,8 @@ class Operations:
             raise refusals.of_chosen_calendar(answer)
         if not answer.writable:
             raise refusals.calendar_not_writable()
+        if not answer.owned and writes_owned_only(grant.scopes):
+            raise refusals.calendar_not_owned()
         return ChosenCalendar(answer.id, answer.name)
 
     def _grant(self, user: User) -> UserGrant:

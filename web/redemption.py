@@ -1,7 +1,7 @@
 """Google's answer turned into a connection, or into the code of what went wrong."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import structlog
@@ -35,6 +35,14 @@ LIST_SCOPES = frozenset(
     for name in ("calendar", "calendar.readonly", "calendar.calendarlist", "calendar.calendarlist.readonly")
 )
 """Each of them lets us show the user his calendars."""
+
+_OWNED_ONLY = frozenset({f"{_PREFIX}calendar.events.owned"})
+
+
+def writes_owned_only(scopes: Iterable[str]) -> bool:
+    """Whether a grant with these scopes lets us put events into the account's own calendars, and into no others."""
+    return WRITE_SCOPES.intersection(scopes) == _OWNED_ONLY
+
 
 _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
 """Google's codes have at most 256 characters."""

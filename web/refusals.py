@@ -78,6 +78,16 @@ def calendar_not_writable() -> Problem:
     )
 
 
+def calendar_not_owned() -> Problem:
+    """It is somebody else's, and the grant is for the account's own calendars."""
+    return Problem(
+        422,
+        "calendar_not_writable",
+        "Jobs cannot be put into this calendar",
+        "It belongs to somebody else, and we may only write to your own calendars. Choose one of yours.",
+    )
+
+
 def of_chosen_calendar(refusal: Answer) -> Problem:
     """What it means that Google does not give us a calendar that a user has chosen."""
     if refusal.meaning in (Meaning.NOT_FOUND, Meaning.GONE) or (

@@ -49,7 +49,8 @@ class ListedCalendar:
         id: the real one, never "primary"; that of the primary calendar is the account's address.
         name: the user's own name for it, else its title, else the id; one line, never empty.
         primary: the account's main calendar.
-        writable: events can be put into it.
+        writable: its owner lets the account put events into it.
+        owned: it is the account's own.
         time_zone: IANA; None if Google names none.
     """
 
@@ -57,6 +58,7 @@ class ListedCalendar:
     name: str
     primary: bool
     writable: bool
+    owned: bool
     time_zone: str | None
 
 
@@ -178,6 +180,7 @@ def _read_entry(entry: Mapping[str, Any]) -> ListedCalendar | None:
         name=next(name for name in names if name),
         primary=entry.get("primary") is True,
         writable=entry.get("accessRole") in _WRITING_ROLES,
+        owned=entry.get("accessRole") == "owner",
         time_zone=zone if isinstance(zone, str) and is_zone(zone) else None,
     )
 

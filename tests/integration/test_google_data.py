@@ -1,5 +1,6 @@
 """What the documents for Google say is stored, cleared and sent is what the product stores, clears and sends."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from uuid import uuid4
@@ -13,6 +14,8 @@ from tests.guides.reading import DOCS, names, table
 from tests.integration.conftest import World, job
 from tests.integration.steps import connection, grant
 from web.api.paths import API
+from web.problem import TYPE_PREFIX
+from web.sandbox.model import Role
 from web.sandbox.specs import AccountSpec, CalendarSpec
 
 HANDLING = (DOCS / "google-verification" / "data-handling.md").read_text()
@@ -178,6 +181,22 @@ def test_with_a_narrow_set_of_scopes_everything_works_at_the_price_that_is_said(
         "a burst of edits of one job within seconds": "as one edit",
         "connecting and choosing a calendar": f"{connecting}, and {look} for each look at the list",
     }
+
+
+def test_with_the_right_to_own_calendars_alone_only_these_are_offered_and_taken(world: World) -> None:
+    asked = " ".join(PREFIX + name for name in SETS[1].split())
+    world.stage.web_settings = world.stage.web_settings.model_copy(update={"google_oauth_scopes": asked})
+    own, shared = f"u_ana-{world.tenant}@example.com", f"dispatch-{world.tenant}@example.com"
+    board = CalendarSpec(id=shared, summary="Dispatch", role=Role.WRITER)
+    world.google.add_account(AccountSpec(email=own, calendars=(board,)))
+    assert grant(world, "u_ana", own) == "choose_calendar"
+    caller = world.caller("u_ana")
+    listed = caller.ask("GET", f"{API}/calendars")["calendars"]
+    assert [calendar["id"] for calendar in listed] == [own]
+    refused = caller.call("PATCH", API, {"calendar_id": shared})
+    said = json.loads(refused.body)
+    assert (refused.status, said["type"]) == (422, TYPE_PREFIX + "calendar_not_writable")
+    assert "your own calendars" in said["detail"]
 
 
 def requests_to_google(world: World) -> int:

@@ -31,6 +31,7 @@ def grant(**changes: Any) -> UserGrant:
         "job_filter": "all",
         "paused": False,
         "grant_version": 1,
+        "scopes": [],
         "refresh_token": sealed("refresh", "refresh_token"),
         "access_token": sealed("access", "access_token"),
         "access_token_seconds_left": 3600.0,

@@ -59,7 +59,7 @@ def queries(google: responses.RequestsMock) -> list[dict[str, list[str]]]:
 
 def test_only_calendars_to_write_to_are_asked_for(calendars: CalendarList, google: responses.RequestsMock) -> None:
     google.get(LIST, json={"items": [entry()]})
-    assert calendars.writable(TOKEN) == [ListedCalendar("team@example.com", "Team", False, True, None)]
+    assert calendars.writable(TOKEN) == [ListedCalendar("team@example.com", "Team", False, True, True, None)]
     assert queries(google) == [{"minAccessRole": ["writer"], "maxResults": ["250"], "prettyPrint": ["false"]}]
     assert google.calls[0].request.headers["Authorization"] == f"Bearer {TOKEN}"
 
@@ -76,7 +76,7 @@ def test_every_page_is_read(calendars: CalendarList, google: responses.RequestsM
 
 def test_a_page_token_that_comes_again_ends_the_list(calendars: CalendarList, google: responses.RequestsMock) -> None:
     google.get(LIST, json={"items": [entry()], "nextPageToken": "again"})
-    assert calendars.writable(TOKEN) == [ListedCalendar("team@example.com", "Team", False, True, None)]
+    assert calendars.writable(TOKEN) == [ListedCalendar("team@example.com", "Team", False, True, True, None)]
     assert len(google.calls) == 2
 
 
@@ -148,7 +148,7 @@ def test_the_role_says_whether_it_can_be_written_to(
 ) -> None:
     google.get(f"{LIST}/team%40example.com", json=entry(accessRole=role, timeZone="Europe/Berlin"))
     calendar = calendars.get(TOKEN, "team@example.com")
-    assert calendar == ListedCalendar("team@example.com", "Team", False, writable, "Europe/Berlin")
+    assert calendar == ListedCalendar("team@example.com", "Team", False, writable, role == "owner", "Europe/Berlin")
 
 
 def test_what_may_only_be_read_is_not_offered(calendars: CalendarList, google: responses.RequestsMock) -> None:
@@ -170,7 +170,7 @@ def test_an_entry_without_a_usable_id_is_left_out(
 
 def test_a_zone_that_is_none_is_not_kept(calendars: CalendarList, google: responses.RequestsMock) -> None:
     google.get(f"{LIST}/primary", json=entry(timeZone="Mars/Olympus\x00", primary=True))
-    assert calendars.get(TOKEN, "primary") == ListedCalendar("team@example.com", "Team", True, True, None)
+    assert calendars.get(TOKEN, "primary") == ListedCalendar("team@example.com", "Team", True, True, True, None)
 
 
 def test_an_id_cannot_lead_elsewhere(calendars: CalendarList, google: responses.RequestsMock) -> None:
