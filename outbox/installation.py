@@ -109,7 +109,10 @@ NOT_RECORDED = f"this database does not say which installation it belongs to; if
 
 def refusal_of(connection: Connection, key: InstallationKey | None) -> str | None:
     """Why nothing is pushed from this database, as it is at this moment; None if it is."""
-    record = read_record(connection)
+    return _refusal(connection, read_record(connection), key)
+
+
+def _refusal(connection: Connection, record: Record | None, key: InstallationKey | None) -> str | None:
     refusal = NOT_RECORDED if record is None else record.differs_from(key)
     if refusal is not None or key is None or key.cipher is None:
         return refusal
@@ -209,12 +212,13 @@ class Installation:
             return self._refusal
 
     def _look(self) -> str | None:
-        with self._pool.connection() as connection:
+        with self._pool.connection() as connection, connection.transaction():
             record = read_record(connection)
             if record is not None and record.client_id is None and not record.refilled and self._completes:
                 parameters = {"client_id": self._key.client_id, "redirect_uri": self._key.redirect_uri}
                 connection.execute(statement("installation/complete"), parameters)
-            return refusal_of(connection, self._key)
+                record = read_record(connection)
+            return _refusal(connection, record, self._key)
 
     def _opened_sessions(self) -> int:
         return self._pool.get_stats().get("connections_num", 0)
