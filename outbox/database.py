@@ -22,6 +22,8 @@ GUARDS: LiteralString = (
     "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC "
     # Whoever may create functions in a schema on the usual path would else have us run them, with our rights.
     "-c search_path=pg_catalog "
+    # A client that vanished amid a pipeline leaves its session waiting to be sent more, and what it has locked, locked.
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
     # Every statement has its index and costs about the same whatever its parameters are: so it is planned once a
     # session, and neither an empty table nor old statistics talk the planner out of the index.
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
@@ -49,6 +51,15 @@ def connection_string(url: str, *, application_name: str) -> str:
     return make_conninfo(url, **added, options=f"{GUARDS} {given.get('options') or ''}".strip())
 
 
+TRANSACTION_LIMIT: LiteralString = (
+    "SELECT set_config('transaction_timeout', '60s', false) WHERE current_setting('transaction_timeout') = '0'"
+)
+"""No idleness is counted in a pipeline that was flushed; the length of a transaction is, since PostgreSQL 17."""
+
+KNOWS_TRANSACTION_LIMIT = 170_000
+"""Server version."""
+
+
 def connect(url: str, *, application_name: str = "calendar-sync") -> Connection:
     """One connection in autocommit mode: a transaction is only where the code says `connection.transaction()`."""
     return psycopg.connect(connection_string(url, application_name=application_name), autocommit=True, context=ADAPTERS)
@@ -71,7 +82,7 @@ def open_pool(url: str, *, size: int, application_name: str = "calendar-sync") -
         timeout=10,
         max_idle=120,
         kwargs={"autocommit": True, "prepare_threshold": 0, "context": ADAPTERS},
-        configure=freshness.note,
+        configure=lambda connection: _begin_using(connection, freshness),
         check=freshness,
         name=application_name,
     ) as pool:
@@ -90,6 +101,12 @@ def pipelined_transaction(pool: ConnectionPool[Connection]) -> Iterator[Connecti
         connection.execute("BEGIN")
         yield connection
         connection.execute("COMMIT")
+
+
+def _begin_using(connection: Connection, freshness: "Freshness") -> None:
+    if connection.info.server_version >= KNOWS_TRANSACTION_LIMIT:
+        connection.execute(TRANSACTION_LIMIT)
+    freshness.note(connection)
 
 
 class Freshness:

@@ -122,8 +122,8 @@ def _refusal(connection: Connection, record: Record | None, key: InstallationKey
 
 def _another_key(kid: str) -> str:
     return (
-        f"nobody's grant opens with the {kid} of TOKEN_ENCRYPTION_KEYS: they are under another key of the same name; "
-        "put the keys here that the other daemons and the web apps have"
+        f"most grants do not open with the {kid} of TOKEN_ENCRYPTION_KEYS: they are under another key of the same "
+        "name; put the keys here that the other daemons and the web apps have"
     )
 
 
@@ -259,7 +259,7 @@ class InstallationGauge:
         """The metric."""
         yield GaugeMetricFamily(
             "calendar_sync_installation_differs",
-            "1 while the database belongs to another installation, or nobody's grant opens with our keys, so that "
+            "1 while the database belongs to another installation, or most grants do not open with our keys, so that "
             "nothing is pushed; calendar-sync check says why.",
             value=0 if self._installation.last_refusal is None else 1,
         )

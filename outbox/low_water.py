@@ -29,6 +29,11 @@ class LowWater:
         self._clock = clock
         self._due_at = self._not_before = -math.inf
 
+    @property
+    def whole_in(self) -> float:
+        """Seconds until a look is one at everything, whatever is found from the mark on."""
+        return max(0.0, max(self._due_at, self._not_before) - self._clock())
+
     def look(
         self, from_the_mark_on: Callable[[], list[T]], at_everything: Callable[[], list[T]], *, thorough: bool = False
     ) -> list[T]:

@@ -116,6 +116,7 @@ class LanePusher:
         except psycopg.errors.DeadlockDetected:
             if turn is None:
                 raise
+            drawn = None  # it was told at the commit: nothing of what was begun stands
         found, speakers, ration = turn.found, turn.speakers, turn.ration
         dialogue = Dialogue(
             lease, self._store, self._calendar, speakers, ration=ration, sizes=self._sizes, out_of_time=out_of_time

@@ -129,7 +129,9 @@ class Pusher:
         due_in = self._store.seconds_until_due(
             troubled=troubled < room.troubled, live_only=live_only, since=self._due_since
         )
-        poll = min(without, jittered(POLL_SECONDS)) if live_only else jittered(POLL_SECONDS)
+        # What a look from the mark on does not find is not left to a poll that begins only now.
+        poll = min(jittered(POLL_SECONDS), max(LEAST_PAUSE_SECONDS, self._low_water.whole_in))
+        poll = min(without, poll) if live_only else poll
         return poll if due_in is None else max(LEAST_PAUSE_SECONDS, min(due_in, poll))
 
     def _lease(

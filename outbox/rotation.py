@@ -30,7 +30,8 @@ Column = Literal["refresh_token", "access_token"]
 COLUMNS: tuple[Column, ...] = ("refresh_token", "access_token")
 
 SAMPLE = 20
-"""Connections that are looked at to see whether a key is the one that others use by that name."""
+"""Connections that are looked at at a time to see whether a key is the one that others use by that name; all of them
+only where the first are shut."""
 
 Change = dict[Column, bytes | None] | Literal["lost"]
 """What a row's tokens become; or its grant is under a key that nobody has."""
@@ -251,23 +252,29 @@ class Keyring:
 
 
 def mistaken_key(connection: Connection, cipher: TokenCipher) -> str | None:
-    """The id of a key of ours that several users' grants are under, where none of our keys opens anybody's.
+    """The id of a key of ours that several users' grants are under, where our keys open fewer grants than stay shut.
 
-    Then it is another key than others use by that name. What is shut among what opens was altered or moved: that is
-    found where it is used, and is its user's alone.
+    Then it is another key than others use by that name, whoever has connected with ours since. What is shut among what
+    opens was altered or moved: that is found where it is used, and is its user's alone.
     """
-    shut = Counter[str]()
-    for row in _page(connection, CONNECTIONS, after=0, limit=SAMPLE):
-        if row.refresh_token is None or row.given_up:
-            continue
-        try:
-            _open(cipher, row, "refresh_token")
-        except MissingKey:
-            continue
-        except UnreadableToken:
-            shut[_key_id(row, "refresh_token")] += 1
-        else:
+    shut, opened, after = Counter[str](), 0, 0
+    while page := _page(connection, CONNECTIONS, after=after, limit=SAMPLE):
+        for row in page:
+            if row.refresh_token is None or row.given_up:
+                continue
+            try:
+                _open(cipher, row, "refresh_token")
+            except MissingKey:
+                continue
+            except UnreadableToken:
+                shut[_key_id(row, "refresh_token")] += 1
+            else:
+                opened += 1
+            if opened >= shut.total():
+                return None
+        if not shut:
             return None
+        after = page[-1].id
     return next((kid for kid, users in shut.most_common() if kid and users > 1), None)
 
 

@@ -1,12 +1,17 @@
 """Whatever becomes of a request or its answer, exactly one right event stands there afterwards."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
+from outbox.google.calls import Call
+from outbox.google.client import GoogleCalendar, Together
 from outbox.plan import LATE_ARRIVAL_SECONDS
 from tests.integration.conftest import World, job
+from tests.integration.interleaving import background
 from tests.integration.steps import delete, freeze, pair, pending, requests_for, retired_ids
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -337,3 +342,33 @@ def test_the_daemons_death_between_a_call_and_its_settling_leaves_one_right_even
     world.sync()
     assert world.titles(calendar) == [SECOND]
     assert not pair(world, calendar).in_doubt
+
+
+def test_what_a_deadlock_undid_is_begun_again_before_anything_is_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calendar = world.connect("u_ana")
+    in_doubt: list[bool] = []
+    talk_together = GoogleCalendar.call_together
+
+    def watched(google: GoogleCalendar, calls: Sequence[Call], **where: Any) -> Together:
+        in_doubt.extend(pair(world, calendar, job_id).in_doubt for job_id in ("job_1", "job_2"))
+        return talk_together(google, calls, **where)
+
+    with world.engine() as engine:
+        for number in ("J-A", "J-B"):  # of these the second is begun in the transaction that reads what is due
+            for job_id in ("job_1", "job_2"):
+                world.commit(job_id, job(number))
+            engine.relay.relay_batch()
+            if number == "J-A":
+                engine.pusher.drain()
+        monkeypatch.setattr(GoogleCalendar, "call_together", watched)
+        with psycopg.connect(world.database_url) as retention:
+            retention.execute("SET deadlock_timeout = '20s'")  # the other side is the one that gives in
+            held = "SELECT FROM calendar_sync.pushed_event WHERE job_id = %s FOR UPDATE"
+            retention.execute(held, ["job_2"])
+            with background(world, engine.pusher.drain):
+                retention.execute(held, ["job_1"])
+                retention.rollback()
+    assert in_doubt == [True, True]
+    assert world.titles(calendar) == ["J-B · Dallas → Memphis"] * 2

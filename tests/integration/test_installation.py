@@ -195,6 +195,17 @@ def test_what_one_user_cannot_open_holds_nobody_back(world: World) -> None:
     assert refusal_at(world, world.database_url) is None
 
 
+def test_what_the_first_users_cannot_open_holds_nobody_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outbox.rotation.SAMPLE", 2)
+    calendars = [world.connect(name) for name in ("u_ana", "u_bo", "u_cy", "u_di")]
+    world.execute(
+        "UPDATE calendar_sync.calendar_connection SET refresh_token = access_token WHERE user_id IN ('u_ana', 'u_bo')"
+    )
+    world.commit("job_1", job())
+    assert refusal_at(world, world.database_url) is None
+    assert world.titles(calendars[-1]) == [TITLE]
+
+
 def rename(server: str, old: str, new: str) -> None:
     """Rename a database, whoever is connected to it and comes back at once."""
     with psycopg.connect(server, autocommit=True) as admin:

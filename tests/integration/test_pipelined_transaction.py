@@ -6,9 +6,12 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from outbox.database import Connection, open_pool, pipelined_transaction
+from outbox.database import KNOWS_TRANSACTION_LIMIT, Connection, open_pool, pipelined_transaction
+from tests.integration.conftest import eventually
 
 Pool = ConnectionPool[Connection]
+
+IS_THERE = "SELECT FROM pg_stat_activity WHERE pid = %s"
 
 
 @pytest.fixture
@@ -100,4 +103,24 @@ def test_a_lost_connection_is_replaced(pool: Pool, database_url: str) -> None:
 
     with pytest.raises(psycopg.OperationalError):
         lose()
+    assert lines(pool) == []
+
+
+def test_a_transaction_that_nobody_goes_on_with_ends_itself(pool: Pool, database_url: str) -> None:
+    with pool.connection() as connection:
+        if connection.info.server_version < KNOWS_TRANSACTION_LIMIT:
+            pytest.skip("needs PostgreSQL 17")
+        [[limit]] = connection.execute("SELECT current_setting('transaction_timeout')").fetchall()
+        assert limit == "1min"
+        connection.execute("SET transaction_timeout = '200ms'")
+
+    def hang() -> None:
+        with pipelined_transaction(pool) as connection:
+            write(connection, "b")
+            connection.execute("SELECT FROM public.line").fetchall()
+            with psycopg.connect(database_url, autocommit=True) as other:
+                eventually(lambda: not other.execute(IS_THERE, [connection.info.backend_pid]).fetchall())
+
+    with pytest.raises(psycopg.Error):
+        hang()
     assert lines(pool) == []

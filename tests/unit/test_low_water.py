@@ -18,6 +18,11 @@ class Table:
         """Look once; what was done is in `looks`."""
         return self._low_water.look(self._mark, self._everything, thorough=thorough)
 
+    @property
+    def whole_in(self) -> float:
+        """Seconds until a look is one at everything."""
+        return self._low_water.whole_in
+
     def _mark(self) -> list[str]:
         self.looks.append("mark")
         return list(self.above)
@@ -81,3 +86,15 @@ def test_who_does_not_look_again_finds_what_is_below_the_mark_however_long_the_l
     table.look()
     table.below = ["late"]
     assert table.look(thorough=True) == ["late"]
+
+
+def test_it_is_known_when_a_look_is_at_everything_again() -> None:
+    table = Table()
+    assert table.whole_in == 0
+    table.look()
+    assert table.whole_in == WHOLE_LOOK_SECONDS
+    table.seconds = 0.05
+    table.now += WHOLE_LOOK_SECONDS
+    table.look()
+    table.now += WHOLE_LOOK_SECONDS
+    assert table.whole_in == 0
