@@ -15,7 +15,7 @@ T = TypeVar("T")
 WHOLE_LOOK_SECONDS = 2.0
 """Between two looks at everything while there is work above the mark; and at most between any two."""
 
-LONG_LOOK_SECONDS = 0.001
+LONG_LOOK_SECONDS = 0.005
 """A look at everything that takes longer walks over much that is dead."""
 
 PATIENCE = 20
