@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import pytest
 
+from outbox.plan import LATE_ARRIVAL_SECONDS
 from tests.integration.conftest import World, eventually, google, google_process, job, make_world, world
 from web.demo.expectation import Shape, shape_of
 from web.demo.mishaps import Reader
@@ -50,8 +51,8 @@ class Producer:
             {calendar: self.world.events(calendar) for calendar in self.calendars},
         )
 
-    def settle(self, seconds: float = 60.0) -> None:
-        """Wait until nothing is left to do."""
+    def settle(self, seconds: float = LATE_ARRIVAL_SECONDS + 60.0) -> None:
+        """Wait until nothing is left to do; a write that was cut may be waited for, and nothing is done before that."""
         eventually(self.quiet, seconds)
 
     def quiet(self) -> bool:
