@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily
@@ -163,6 +163,14 @@ def _told(before: Record | None, after: Record) -> str:
     return f"{now}; {was}" + ("; grants belong to the former client, so every user reconnects" * reconnect)
 
 
+class _Look(NamedTuple):
+    """When it was looked, of how many sessions opened until then, and what was found."""
+
+    at: float
+    sessions: int
+    refusal: str | None
+
+
 class Installation:
     """Whether this process may use what is in its database towards Google. Threads may share it.
 
@@ -183,15 +191,18 @@ class Installation:
         self._key = key
         self._completes = completes
         self._clock = clock
-        self._lock = threading.Lock()  # guards what follows
-        self._looked_at = -FRESH_SECONDS
-        self._sessions = -1
-        self._refusal: str | None = None
+        self._lock = threading.Lock()  # held while it is looked
+        self._last = _Look(-FRESH_SECONDS, -1, None)
 
     @property
     def last_refusal(self) -> str | None:
         """What `refusal` said the last time; asks nobody."""
-        return self._refusal
+        return self._last.refusal
+
+    @property
+    def surely_ours(self) -> bool:
+        """Whether it was found a moment ago that anything may, and no session was opened since; asks nobody."""
+        return self._is_fresh(self._last) and self._last.refusal is None
 
     def refusal(self) -> str | None:
         """Why nothing may be pushed, renewed or revoked; None if it may.
@@ -200,16 +211,19 @@ class Installation:
             psycopg.Error, PoolTimeout: the database does not tell, and then nothing may be either.
         """
         with self._lock:
+            # Counted before the look: a session opened during it is one that was not looked at.
             sessions = self._opened_sessions()
-            if sessions != self._sessions or self._clock() - self._looked_at >= FRESH_SECONDS:
+            if not self._is_fresh(self._last):
                 refusal = self._look()
-                if refusal != self._refusal:
+                if refusal != self._last.refusal:
                     self._tell(refusal)
-                # Counted before the look: a session opened during it is one that was not looked at.
-                self._refusal, self._sessions = refusal, sessions
                 # The web app is shown the grant of whoever asks alone: what it finds says nothing of others.
-                self._looked_at = self._clock() if self._completes else -FRESH_SECONDS
-            return self._refusal
+                looked_at = self._clock() if self._completes else -FRESH_SECONDS
+                self._last = _Look(looked_at, sessions, refusal)
+            return self._last.refusal
+
+    def _is_fresh(self, look: "_Look") -> bool:
+        return look.sessions == self._opened_sessions() and self._clock() - look.at < FRESH_SECONDS
 
     def _look(self) -> str | None:
         with self._pool.connection() as connection, connection.transaction():
@@ -243,6 +257,10 @@ class OwnLanes(LaneStore):
             return []
         leases = super().lease(*args, **kwargs)
         return leases if leases and self._installation.refusal() is None else []
+
+    def lease_next(self, *args: Any, **kwargs: Any) -> Lease | None:
+        """As of any lanes; nobody can be asked meanwhile, because a transaction is open."""
+        return super().lease_next(*args, **kwargs) if self._installation.surely_ours else None
 
     def seconds_until_due(self, *args: Any, **kwargs: Any) -> float | None:
         """As of any lanes."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from outbox.database import Connection, pipelined_transaction
 from outbox.google.resource import users_fields
 from outbox.lane import DueJob, Intent, LaneConnection, Lease, LeaseLostError, Settlement, Standing
-from outbox.ledger import Draw, Page, read_page, store_pages
+from outbox.ledger import Draw, Page, lock_free_pages, read_page, store_pages
 from outbox.statements import statement
 
 
@@ -41,11 +41,17 @@ class TakenTestPush:
 
 
 class Look:
-    """What is due on a lane, as its holder sees it: an open transaction, short as can be."""
+    """What is due on a lane, as its holder sees it in an open transaction, which is short as can be.
 
-    def __init__(self, connection: Connection, lease: Lease) -> None:
+    Attributes:
+        in_passing: the lane was leased in this transaction, which is about something else as well, so that nobody and
+            nothing is waited for.
+    """
+
+    def __init__(self, connection: Connection, lease: Lease, *, in_passing: bool = False) -> None:
         self._connection = connection
-        self._lease = lease
+        self.lease = lease
+        self.in_passing = in_passing
 
     def read(self, *, limit: int, without: Sequence[int] = ()) -> tuple[list[DueJob], list[LaneConnection]]:
         """What is due on the lane, the most urgent first, then the oldest; and who is on it.
@@ -53,7 +59,7 @@ class Look:
         Args:
             without: versions of jobs whose payloads need not be read.
         """
-        lease = self._lease
+        lease = self.lease
         with (
             self._connection.cursor(row_factory=args_row(DueJob)) as due,
             self._connection.cursor(row_factory=class_row(LaneConnection)) as connections,
@@ -62,25 +68,37 @@ class Look:
             connections.execute(statement("push/read_connections"), lease.key)
             return due.fetchall(), connections.fetchall()
 
-    def begin(self, intents: Sequence[Intent], drawing: Drawing) -> "Begun":
+    def begin(self, intents: Sequence[Intent], drawing: Drawing) -> "Begun | None":
         """Put on record what is about to be tried, before the first call; counts that it was begun.
 
         Args:
             drawing: who draws the units for it; only as many jobs are begun as these are for.
+
+        Returns:
+            None if that would have to be waited for, in passing.
         """
-        lease, asked_at = self._lease, time.monotonic()
+        asked_at = time.monotonic()
+        page = self._free_page(drawing.scope) if self.in_passing else self._page(drawing.scope)
+        if page is None:
+            return None
+        draw, jobs = drawing.draw_for(page, asked_at, [intent.units for intent in intents])
+        store_pages(self._connection, [page])
+        if jobs:
+            _store_intents(self._connection, self.lease, intents[:jobs])
+        return Begun(jobs, draw, drawing)
+
+    def _page(self, scope: str) -> Page:
         held = self._connection.execute(
-            statement("push/lock_lane_and_quota"), {**lease.key, "lease_token": lease.token, "scope": drawing.scope}
+            statement("push/lock_lane_and_quota"),
+            {**self.lease.key, "lease_token": self.lease.token, "scope": scope},
         )
         row = held.fetchone()
         if row is None:
             raise LeaseLostError
-        page = read_page(row)
-        draw, jobs = drawing.draw_for(page, asked_at, [intent.units for intent in intents])
-        store_pages(self._connection, [page])
-        if jobs:
-            _store_intents(self._connection, lease, intents[:jobs])
-        return Begun(jobs, draw, drawing)
+        return read_page(row)
+
+    def _free_page(self, scope: str) -> Page | None:
+        return lock_free_pages(self._connection, [scope]).get(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +138,36 @@ class LaneStore:
             since: only lanes that became due then or later.
         """
         with self._pool.connection() as connection:
-            rows = connection.execute(
-                statement("push/lease_lanes"),
-                {
-                    "limit": limit,
-                    "troubled_limit": troubled_limit,
-                    "live_only": live_only,
-                    "since": since or "-infinity",
-                    "lease_seconds": lease_seconds,
-                },
-            ).fetchall()
-        return [
-            Lease(tenant_id, calendar_id, token, failures, last_call_ends_by, due_at)
-            for tenant_id, calendar_id, token, failures, due_at in rows
-        ]
+            return _lease(
+                connection,
+                last_call_ends_by,
+                limit=limit,
+                troubled_limit=troubled_limit,
+                live_only=live_only,
+                since=since or "-infinity",
+                lease_seconds=lease_seconds,
+            )
+
+    def lease_next(
+        self,
+        connection: Connection,
+        *,
+        lease_seconds: float,
+        last_call_ends_by: float,
+        live_only: bool = False,
+        since: datetime | None = None,
+    ) -> Lease | None:
+        """Lease one lane that is due and well, if there is one, in the transaction that is open on this connection."""
+        leases = _lease(
+            connection,
+            last_call_ends_by,
+            limit=1,
+            troubled_limit=0,
+            live_only=live_only,
+            since=since or "-infinity",
+            lease_seconds=lease_seconds,
+        )
+        return leases[0] if leases else None
 
     def seconds_until_due(
         self, *, troubled: bool, live_only: bool = False, since: datetime | None = None
@@ -166,7 +200,7 @@ class LaneStore:
             return len(intents)
         with self.looking(lease) as look:
             begun = look.begin(intents, drawing)
-        return begun.take_up()
+        return 0 if begun is None else begun.take_up()
 
     def take_next_id(
         self, lease: Lease, job_id: str, *, retired: str, seen_cancelled: bool, event_id: str, id_generation: int
@@ -200,8 +234,8 @@ class LaneStore:
                 {"tenant_id": lease.tenant_id, "job_id": job_id, "step": step, "failure": failure},
             )
 
-    def settle(self, lease: Lease, settlement: Settlement) -> None:
-        """Write down what was found out, and end the lease, in one transaction."""
+    def settle(self, lease: Lease, settlement: Settlement, then: Callable[[Connection], None] = lambda _: None) -> None:
+        """Write down what was found out, and end the lease, in one transaction; `then` does more in it."""
         with self._held(lease) as connection:
             if settlement.gone_retired_ids:
                 connection.execute(
@@ -237,6 +271,7 @@ class LaneStore:
                     "pushed": bool(settlement.standing),
                 },
             )
+            then(connection)
 
     @contextmanager
     def _held(self, lease: Lease) -> Iterator[Connection]:
@@ -246,6 +281,15 @@ class LaneStore:
             if held.fetchone() is None:
                 raise LeaseLostError
             yield connection
+
+
+def _lease(connection: Connection, last_call_ends_by: float, **parameters: Any) -> list[Lease]:
+    return [
+        Lease(tenant_id, calendar_id, token, failures, last_call_ends_by, due_at)
+        for tenant_id, calendar_id, token, failures, due_at in connection.execute(
+            statement("push/lease_lanes"), parameters
+        ).fetchall()
+    ]
 
 
 def _store_intents(connection: Connection, lease: Lease, intents: Sequence[Intent]) -> None:

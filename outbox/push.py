@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 import structlog
@@ -18,7 +18,7 @@ from outbox.budget import Budget, Ration
 from outbox.dialogue import Dialogue, Unspoken
 from outbox.findings import Findings
 from outbox.google.client import GoogleCalendar
-from outbox.lane import DueJob, Intent, LaneConnection, Lease, LeaseLostError, Settlement
+from outbox.lane import DueJob, Intent, Lease, LeaseLostError, Settlement
 from outbox.lane_store import Begun, Drawing, LaneStore, Look
 from outbox.metrics import COMMIT_TO_PUSH, LIMITED, count_push
 from outbox.payload import InvalidPayload
@@ -29,6 +29,7 @@ from outbox.rendering import Rendering, rendering_of
 from outbox.rendering_cache import RenderingCache
 from outbox.speakers import Speakers
 from outbox.todo import Todo, first_known, known_of
+from outbox.turn import Begin, Pushed, Turn, no_turn, with_turn
 from outbox.wish import wish_for
 
 log = structlog.get_logger(__name__)
@@ -47,25 +48,14 @@ MOST_SECONDS = 15.0
 LEAST_CALL_SECONDS = 3.0
 """A call is not started with less time than this."""
 
+QUICK_BYTES = 100_000
+"""Payloads that are read in some milliseconds, for which others may be kept waiting."""
+
 SETTLE_SECONDS = 3.0
 """Settling is tried again until so long after the last moment for a call, which is still before the lease ends."""
 
 QUOTA_GRACE_SECONDS = 2.0
 """A lane that waited for quota is leased within this after there is some, unless something else holds it up."""
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One push of one lane as it began, and when; `todo` once it is decided."""
-
-    due: list[DueJob]
-    connections: list[LaneConnection]
-    rendered: Mapping[int, Rendering]
-    found: Findings
-    speakers: Speakers
-    ration: Ration
-    read_at: float
-    todo: list[Todo] | None = None
 
 
 class LanePusher:
@@ -94,29 +84,53 @@ class LanePusher:
         self._quota_at: dict[tuple[str, str], float] = {}
 
     def push(self, lease: Lease, progress: Callable[[], None] = lambda: None) -> Mapping[str, int]:
-        """Push what is due on the lane, settle, release; returns how many jobs had which outcome.
+        """Push what is due on the lane, settle, release; as `open` and `carry_out`."""
+        return self.carry_out(self.open(lease), progress).outcomes
+
+    def open(self, lease: Lease) -> Turn:
+        """Begin a turn, in a transaction of its own.
+
+        Raises:
+            LeaseLostError, psycopg.Error: as `carry_out`.
+        """
+        turn = None
+        try:
+            with self._store.looking(lease) as look:
+                turn = self.begin(look)
+        except psycopg.errors.DeadlockDetected:
+            if turn is None:
+                raise
+            turn.drawn = None  # it was told at the commit: nothing of what was begun stands
+        return turn
+
+    def begin(self, look: Look) -> Turn:
+        """Begin a turn, in the transaction of whoever looks: it has to be committed before anything else."""
+        turn = self._read(look)
+        turn.drawn = self._begin_at_once(look, turn)
+        return turn
+
+    def carry_out(
+        self,
+        turn: Turn,
+        progress: Callable[[], None] = lambda: None,
+        begin: Begin = no_turn,
+    ) -> Pushed:
+        """Push what is due on the lane, settle, release.
 
         Args:
             progress: called before each job, to tell a long push from one that waits.
+            begin: begins another lane's turn in the transaction that settles this one.
 
         Raises:
             LeaseLostError: the lease ended on the way; nothing more was written, and the next holder looks again.
             psycopg.Error: the database failed; the lease runs out by itself, and what was called is in doubt.
         """
+        lease, drawn = turn.lease, turn.drawn
         starts_until = min(time.monotonic() + MOST_SECONDS, lease.last_call_ends_by - LEAST_CALL_SECONDS)
 
         def out_of_time() -> bool:
             return self._stop.is_set() or time.monotonic() >= starts_until
 
-        turn, drawn = None, None
-        try:
-            with self._store.looking(lease) as look:
-                turn = self._read(lease, look)
-                drawn = self._begin_at_once(lease, look, turn)
-        except psycopg.errors.DeadlockDetected:
-            if turn is None:
-                raise
-            drawn = None  # it was told at the commit: nothing of what was begun stands
         found, speakers, ration = turn.found, turn.speakers, turn.ration
         dialogue = Dialogue(
             lease, self._store, self._calendar, speakers, ration=ration, sizes=self._sizes, out_of_time=out_of_time
@@ -147,10 +161,10 @@ class LanePusher:
             found.wait_for_quota(wait, live=ration.priority is Priority.LIVE)
             quota_at = time.monotonic() + wait
             LIMITED["budget"].inc()
-        self._settle(lease, found.settlement)
+        next_turn = self._settle(lease, found.settlement, begin)
         _count(found, time.monotonic() - turn.read_at)
         self._note_quota(lease, quota_at)
-        return found.outcomes
+        return Pushed(found.outcomes, next_turn)
 
     def seconds_without_budget(self, priority: Priority) -> float:
         """How long it is no use to begin such a push, because the project has nothing left."""
@@ -171,19 +185,22 @@ class LanePusher:
         else:
             self._quota_at.pop(_lane(lease), None)
 
-    def _read(self, lease: Lease, look: Look) -> _Turn:
+    def _read(self, look: Look) -> Turn:
+        lease = look.lease
         rendered = self._renderings.of_tenant(lease.tenant_id)
         due, connections = look.read(limit=MOST_JOBS, without=list(rendered))
         due = _of_one_priority(due, together=self._sizes.of(_lane(lease)))
         ration = self._budget.ration(lease, Priority(due[0].priority) if due else Priority.LIVE)
         speakers = Speakers(self._access, lease, connections)
-        return _Turn(due, connections, rendered, Findings(self._stop.is_set), speakers, ration, time.monotonic())
+        return Turn(lease, due, connections, rendered, Findings(self._stop.is_set), speakers, ration, time.monotonic())
 
-    def _begin_at_once(self, lease: Lease, look: Look, turn: _Turn) -> Begun | None:
+    def _begin_at_once(self, look: Look, turn: Turn) -> Begun | None:
         """Decide and begin where that takes nobody else, in the transaction that has read what is due."""
+        if look.in_passing and sum(len(job.payload or "") for job in turn.due) > QUICK_BYTES:
+            return None
         if not turn.ration.at_hand or any(map(is_test, turn.due)) or not (speaker := turn.speakers.at_hand()):
             return None
-        turn.todo = self._sort(lease, turn, turn.due)
+        turn.todo = self._sort(turn.lease, turn, turn.due)
         if not turn.todo:
             return None
         affordable = turn.ration.affordable([job.units for job in turn.todo])
@@ -212,7 +229,7 @@ class LanePusher:
         except psycopg.errors.DeadlockDetected:
             return self._store.begin(lease, intents, drawing)
 
-    def _settle(self, lease: Lease, settlement: Settlement) -> None:
+    def _settle(self, lease: Lease, settlement: Settlement, begin: Begin) -> Turn | None:
         """A connection that broke costs another try, not what was found out; the lease fences each."""
         ends = lease.last_call_ends_by + SETTLE_SECONDS
         for attempt in Retrying(
@@ -223,9 +240,10 @@ class LanePusher:
             reraise=True,
         ):
             with attempt:
-                self._store.settle(lease, settlement)
+                return with_turn(partial(self._store.settle, lease, settlement), begin)[1]
+        return None
 
-    def _sort(self, lease: Lease, turn: _Turn, due: Sequence[DueJob]) -> list[Todo]:
+    def _sort(self, lease: Lease, turn: Turn, due: Sequence[DueJob]) -> list[Todo]:
         """Settle what needs no call; return the rest with what is wished and known."""
         found, connections, todo = turn.found, turn.connections, []
         for job in due:
@@ -262,7 +280,7 @@ class LanePusher:
             return rendered[due.version]
         return rendering_of(due.job_id, due.payload, job_url_template=self._job_url_template)
 
-    def _without_tests(self, lease: Lease, turn: _Turn, out_of_time: Callable[[], bool]) -> list[DueJob]:
+    def _without_tests(self, lease: Lease, turn: Turn, out_of_time: Callable[[], bool]) -> list[DueJob]:
         """What is due, but for the test pushes, which are carried out."""
         rehearsal = Rehearsal(
             lease, self._store, self._access, self._calendar, turn.connections, turn.ration, out_of_time

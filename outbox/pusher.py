@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,15 +12,16 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
-from outbox.database import describe
+from outbox.database import Connection, describe
 from outbox.lane import Lease, LeaseLostError
-from outbox.lane_store import LaneStore
+from outbox.lane_store import LaneStore, Look
 from outbox.loops import Loop, jittered
 from outbox.low_water import LowWater
 from outbox.metrics import LEASE_LOST
 from outbox.push import LanePusher
 from outbox.quota import Priority
 from outbox.slots import Slots
+from outbox.turn import Turn, no_turn
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ class Pusher:
         self._behind_since: float | None = None
         self._low_water = LowWater()
         self._due_since: datetime | None = None
+        self._more_due = False
         self.lost_leases = 0
         self.loop = Loop("pusher", self._round, stop)
 
@@ -122,9 +125,10 @@ class Pusher:
             return soon
         leases = self._lease(room.well, room.troubled, live_only=live_only) if room.well or room.troubled else []
         for lease in leases:
-            self._threads.submit(self._push, lease)
+            self._threads.submit(self._work, lease)
         troubled = sum(lease.failures > 0 for lease in leases)
-        if len(leases) - troubled == room.well:
+        self._more_due = len(leases) - troubled == room.well
+        if self._more_due:
             return min(room.more_in, POLL_SECONDS)  # a push that ends wakes the loop
         due_in = self._store.seconds_until_due(
             troubled=troubled < room.troubled, live_only=live_only, since=self._due_since
@@ -148,23 +152,85 @@ class Pusher:
             last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
         )
         leases = self._low_water.look(lambda: look(since=self._due_since), look, thorough=thorough)
-        if due := [lease.was_due_at for lease in leases if lease.was_due_at is not None]:
-            self._due_since = min(due) - BACKWARD
+        self._note_due(leases)
         with self._lock:
             for lease in leases:
                 self._slots.begin(lease.token, troubled=lease.failures > 0)
         return leases
 
-    def _push(self, lease: Lease) -> None:
-        started = time.monotonic()
+    def _note_due(self, leases: Sequence[Lease]) -> None:
+        if due := [lease.was_due_at for lease in leases if lease.was_due_at is not None]:
+            self._due_since = min(due) - BACKWARD
+
+    def begin_turn(self, connection: Connection) -> Turn | None:
+        """Begin the turn of a lane that the transaction on this connection has made due, if there is a slot for it.
+        Once that is committed it has to be gone on with.
+        """
+        with self._lock:
+            free = self._slots.room().well > 0
+        return self._begin(connection) if free else None
+
+    def go_on(self, turn: Turn) -> None:
+        """Carry out a turn that is begun."""
+        with self._lock:
+            self._slots.begin(turn.lease.token, troubled=False)
+        self._threads.submit(self._work, turn.lease, turn)
+
+    def _work(self, lease: Lease, turn: Turn | None = None) -> None:
+        """Push one lane, and in its slot one after another, each begun in the transaction that settles the former."""
+        turn = self._push(lease, turn, goes_on=True)
+        while turn is not None:
+            turn = self._push(turn.lease, turn, goes_on=True)
+        self.loop.wake()
+
+    def _next_turn(self, after: Lease, connection: Connection) -> Turn | None:
+        """Begin the turn of a lane that is due, in the place of one that is just being settled."""
+        if not self._more_due:
+            return None
+        with self._lock:
+            if not self._slots.may_hand_over(after.token):
+                return None
+        turn = self._begin(connection)
+        self._more_due = turn is not None
+        return turn
+
+    def _begin(self, connection: Connection) -> Turn | None:
+        """Lease a lane that is due and well, and begin its turn. Now and then nobody does, so that the loop looks at
+        everything.
+        """
+        asked_at = time.monotonic()
+        if self._stop.is_set() or asked_at < self._fills_until or self._low_water.whole_in == 0:
+            return None
+        if self._lanes.seconds_without_budget(Priority.LIVE) > 0:
+            return None
+        lease = self._store.lease_next(
+            connection,
+            live_only=self._lanes.seconds_without_budget(Priority.BACKFILL) > 0,
+            since=self._due_since,
+            lease_seconds=LEASE_SECONDS,
+            last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
+        )
+        if lease is None:
+            return None
+        self._note_due([lease])
+        return self._lanes.begin(Look(connection, lease, in_passing=True))
+
+    def _push(self, lease: Lease, turn: Turn | None = None, *, goes_on: bool = False) -> Turn | None:
+        """Push one lane; returns the turn that is begun after it, which holds its slot."""
+        started, following = time.monotonic(), None
 
         def progress() -> None:
             with self._lock:
                 self._slots.progress(lease.token)
 
         try:
-            outcomes = self._lanes.push(lease, progress)
-            log.info("lane_pushed", seconds=round(time.monotonic() - started, 3), **outcomes)
+            pushed = self._lanes.carry_out(
+                turn or self._lanes.open(lease),
+                progress,
+                partial(self._next_turn, lease) if goes_on else no_turn,
+            )
+            following = pushed.next_turn
+            log.info("lane_pushed", seconds=round(time.monotonic() - started, 3), **pushed.outcomes)
         except LeaseLostError:
             self.lost_leases += 1
             LEASE_LOST.inc()
@@ -175,6 +241,9 @@ class Pusher:
             log.exception("push_failed")
         finally:
             with self._lock:
-                self._slots.end(lease.token)
-                self._idle.notify_all()
-            self.loop.wake()
+                if following is not None:
+                    self._slots.hand_over(lease.token, to=following.lease.token)
+                else:
+                    self._slots.end(lease.token)
+                    self._idle.notify_all()
+        return following

@@ -1,7 +1,7 @@
 """Outbox rows become the newest state of their jobs, and marks on their tenants' calendars: one SQL transaction."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,9 @@ BATCH_ROWS = 2000
 
 SMALL_BYTES = 1500
 """A payload that takes no more comes with its row, and so do all of a batch: three megabytes at most."""
+
+FEW_ROWS = 4
+"""After so few a push may begin in the same transaction: it does not keep what else is committed waiting."""
 
 BACKWARD_IDS = 200
 """A row may become visible by so much later than rows with higher ids, and is found at once all the same. Beside a
@@ -116,11 +119,12 @@ class Relay:
         self._claimed_to = 0
         self._low_water = LowWater()
 
-    def relay_batch(self, *, thorough: bool = False) -> Relayed:
+    def relay_batch(self, *, thorough: bool = False, then: Callable[[Connection], None] = lambda _: None) -> Relayed:
         """Deal with the oldest rows that no other relay holds, in one transaction.
 
         Args:
             thorough: nobody looks again if there are none.
+            then: does more in the same transaction, if these were few.
 
         Raises:
             psycopg.Error: nothing happened; the rows are still there.
@@ -155,6 +159,8 @@ class Relay:
             tenants = {"tenant_ids": sorted({row.tenant_id for row in rows})}
             connection.execute(statement("lane/lock_lanes"), tenants)
             connection.execute(statement("lane/schedule_lanes"), tenants)
+            if len(rows) <= FEW_ROWS:
+                then(connection)
             changed_jobs, waiting_jobs = (0, 0) if changed is None else _counts(changed)
         COALESCED.inc(len(rows) - len(tests) - len(reasons) - changed_jobs + waiting_jobs)
         for row in rows:

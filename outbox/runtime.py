@@ -29,12 +29,13 @@ from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
 from outbox.pusher import Pusher
 from outbox.refresher import Refresher
-from outbox.relay import Relay
+from outbox.relay import Relay, Relayed
 from outbox.rendering_cache import RenderingCache
 from outbox.settings import Settings
 from outbox.statements import statement
 from outbox.status_line import StatusLine
 from outbox.systemd import extend_timeout, is_managed, notify, watchdog_seconds
+from outbox.turn import with_turn
 from outbox.wakeup import Listener
 
 log = structlog.get_logger(__name__)
@@ -114,6 +115,7 @@ class Daemon:
             stop=stop,
         )
         self.pusher = Pusher(store, lanes, concurrency=settings.push_concurrency, stop=stop)
+        self._begins_at_once = settings.push_debounce_seconds == 0
         self._relay_loop = Loop("relay", self._relay_round, stop)
         self._listener = Listener(settings.database_url, self._relay_loop.wake)
         self._loops = [
@@ -223,14 +225,21 @@ class Daemon:
         return round_if_ours
 
     def _relay_round(self) -> float:
-        relayed = self.relay.relay_batch()
-        if relayed.claimed:
-            log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
+        relayed = self._relay_and_begin() if self._begins_at_once else self.relay.relay_batch()
         if relayed.changed_jobs or not relayed.more:
             self.pusher.relayed(more=relayed.more)
+        if relayed.claimed:
+            log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
         if relayed.more:
             return 0.0
         return HELD_BACK_SECONDS if relayed.held_back else jittered(RELAY_POLL_SECONDS)
+
+    def _relay_and_begin(self) -> Relayed:
+        """Relay, and begin to push what is due by that, in one transaction: a lone change waits for one commit."""
+        relayed, turn = with_turn(lambda then: self.relay.relay_batch(then=then), self.pusher.begin_turn)
+        if turn is not None:
+            self.pusher.go_on(turn)
+        return relayed
 
     def _leaving_round(self) -> float:
         if self._leaving.work():

@@ -12,6 +12,7 @@ from psycopg.sql import SQL
 
 from outbox.google.client import GoogleCalendar
 from outbox.quota import Priority
+from outbox.turn import Turn
 from tests.integration.conftest import World, job
 from tests.integration.steps import lane_pusher, lease_one
 
@@ -22,6 +23,12 @@ PUSHING = {"transactions": 2, "statements": 9}
 """What is due and who is there, the lane and its quota held, the draw and the intents; then the lane held, what stands,
 the answered marks, the lane's release.
 """
+
+RELAYING_AND_BEGINNING = {"transactions": 1, "statements": 12}
+"""As both; the lane is leased besides, and need not be held then."""
+
+SETTLING = {"transactions": 1, "statements": 4}
+"""What is left of it."""
 
 
 WRITTEN = {"new": {"tuples": 6, "wal_bytes": 2600}, "changed": {"tuples": 6, "wal_bytes": 2900}}
@@ -111,6 +118,23 @@ def test_new_jobs_and_then_changes_cost_the_same_however_many_they_are(
             assert cost(partial(lanes.push, lease_one(engine))) == PUSHING
             engine.sync()
             assert world.titles(calendar) == sorted(f"J-{number}{suffix} · Dallas → Memphis" for number in range(jobs))
+
+
+def test_a_lone_change_is_relayed_and_begun_in_one_transaction_and_settled_in_another(
+    world: World, cost: Callable[[Callable[[], object]], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calendar = world.connect("u_ana")
+    with world.engine() as engine:
+        world.commit("job_1", job("J-1"))
+        engine.sync()
+        world.commit("job_1", job("J-2"))
+        turns: list[Turn] = []
+        monkeypatch.setattr(engine.pusher, "go_on", turns.append)
+        engine.daemon.budget.project.offers(Priority.LIVE)
+        engine.pusher._round()
+        assert cost(engine.daemon._relay_and_begin) == RELAYING_AND_BEGINNING
+        assert cost(lambda: engine.pusher._lanes.carry_out(turns.pop())) == SETTLING
+    assert world.titles(calendar) == ["J-2 · Dallas → Memphis"]
 
 
 def test_what_is_written_for_a_job_has_a_bound(

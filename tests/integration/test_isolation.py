@@ -4,6 +4,7 @@ import json
 import secrets
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -374,13 +375,13 @@ def test_a_connection_that_breaks_at_the_settlement_costs_nothing(world: World) 
         original = store.settle
         broken: list[object] = []
 
-        def settle_on_a_broken_connection(lease: Lease, settlement: Settlement) -> None:
+        def settle_on_a_broken_connection(lease: Lease, settlement: Settlement, *then: Any) -> Any:
             if not broken:
                 broken.append(settlement)
                 raise psycopg.OperationalError("the connection is lost")
-            original(lease, settlement)
+            return original(lease, settlement, *then)
 
-        store.settle = settle_on_a_broken_connection  # type: ignore[method-assign]
+        store.settle = settle_on_a_broken_connection  # type: ignore[method-assign,assignment]
         engine.pusher.drain()
         assert broken
         assert engine.pusher.lost_leases == 0

@@ -366,7 +366,7 @@ def test_a_deadlock_before_anything_was_sent_costs_another_try(
     calendar = world.connect("u_ana")
     begin, failures = Look.begin, [psycopg.errors.DeadlockDetected()]
 
-    def begin_later(look: Look, *arguments: Any) -> Begun:
+    def begin_later(look: Look, *arguments: Any) -> Begun | None:
         if failures:
             raise failures.pop()
         return begin(look, *arguments)

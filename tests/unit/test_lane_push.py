@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from outbox.rendering import rendering_of
 from outbox.rendering_cache import RenderingCache
 from outbox.testpush import JOB_PREFIX
 from outbox.trouble import OPERATOR_REST_SECONDS, Broken, Resting, Trouble
+from outbox.turn import Turn
 from outbox.wish import wish_for
 
 LANE = {"tenant_id": "acme", "calendar_id": "cal-1"}
@@ -200,7 +202,7 @@ class Store:
     @contextmanager
     def looking(self, lease: Lease) -> Iterator["Look"]:
         assert lease.key == LANE
-        yield Look(self)
+        yield Look(self, lease)
 
     def begin(self, lease: Lease, intents: Sequence[Intent], drawing: object = FREE) -> int:
         assert (lease.key, drawing) == (LANE, FREE)
@@ -223,10 +225,11 @@ class Store:
         assert (lease.key, job_id) == (LANE, TEST.job_id)
         self.steps.append(step or failure)
 
-    def settle(self, lease: Lease, settlement: Settlement) -> None:
+    def settle(self, lease: Lease, settlement: Settlement, then: Callable[[Any], None] = lambda _: None) -> None:
         assert lease.key == LANE
         if self.failures:
             raise self.failures.pop(0)
+        then(None)
         self.settled.append(settlement)
 
 
@@ -235,6 +238,8 @@ class Look:
     """Stands for the transaction that a push begins with."""
 
     store: Store
+    lease: Lease
+    in_passing: bool = False
 
     def read(self, *, limit: int, without: Sequence[int] = ()) -> tuple[list[DueJob], list[LaneConnection]]:
         jobs = [job._replace(payload=None) if job.version in without else job for job in self.store._jobs[:limit]]
@@ -300,15 +305,18 @@ class Push:
         self.rations.append(ration)
         return ration
 
-    def __call__(self) -> Settlement:
+    @cached_property
+    def pusher(self) -> LanePusher:
         parts: list[Any] = [self.store, self.tokens, self.google, self]
-        self.pusher = LanePusher(
+        return LanePusher(
             *parts,
             job_url_template=URL,
             renderings=self.renderings,
             sizes=BatchSizes(self.together),
             stop=self.stop,
         )
+
+    def __call__(self) -> Settlement:
         self.outcomes = dict(self.pusher.push(self.lease, self._progress))
         [settlement] = self.store.settled
         assert all(ration.closed for ration in self.rations)
@@ -565,6 +573,25 @@ def test_a_settlement_is_not_tried_beyond_the_lease() -> None:
     with pytest.raises(psycopg.OperationalError):
         push()
     assert push.store.settled == []
+
+
+@pytest.mark.parametrize("failure", [psycopg.DataError(), psycopg.errors.DeadlockDetected(), KeyError("our fault")])
+def test_what_was_found_out_is_settled_also_where_no_other_turn_can_be_begun_with_it(failure: Exception) -> None:
+    job = due()
+    push = Push(job, google=Google(DONE))
+
+    def never(_: object) -> Turn | None:
+        raise failure
+
+    pushed = push.pusher.carry_out(push.pusher.open(push.lease), begin=never)
+    assert pushed.next_turn is None
+    assert [settlement.done for settlement in push.store.settled] == [[job]]
+
+
+def test_a_turn_that_is_begun_with_a_settlement_comes_after_it() -> None:
+    push = Push(due(), google=Google(DONE))
+    other = push.pusher.open(push.lease)
+    assert push.pusher.carry_out(push.pusher.open(push.lease), begin=lambda _: other).next_turn is other
 
 
 SCOPE_MISSING = answer(Meaning.SCOPE_MISSING)

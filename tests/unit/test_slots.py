@@ -27,6 +27,23 @@ def test_a_push_that_waits_too_long_leaves_its_slot() -> None:
     assert slots.room() == Room(1, 0, SLOW_SECONDS)
 
 
+def test_a_push_hands_its_slot_over_and_one_that_has_left_its_slot_only_a_free_one() -> None:
+    clock = Clock()
+    slots = Slots(1, clock)
+    slots.begin("first", troubled=False)
+    assert slots.may_hand_over("first")
+    slots.hand_over("first", to="second")
+    assert slots.room().well == 0
+    clock.now += SLOW_SECONDS
+    assert slots.room().well == 1
+    assert slots.may_hand_over("second")
+    slots.begin("third", troubled=False)
+    assert not slots.may_hand_over("second")
+    slots.end("second")
+    slots.end("third")
+    assert slots.idle
+
+
 def test_it_is_known_how_long_the_slowest_push_has_been_at_one_job() -> None:
     clock = Clock()
     slots = Slots(1, clock)
