@@ -35,8 +35,13 @@ SET lease_token = NULL,
                    rest.ends_at
                ),
                CASE WHEN lane_due.live_from IS NOT NULL THEN greatest(lane_due.live_from, rest.ends_at) END
-        FROM calendar_sync.lane_due
-        WHERE lane_due.tenant_id = lane.tenant_id AND lane_due.calendar_id = lane.calendar_id
+        -- The limit has each looked up once, however often it is named above.
+        FROM (
+            SELECT live_from, backlog_from
+            FROM calendar_sync.lane_due
+            WHERE lane_due.tenant_id = lane.tenant_id AND lane_due.calendar_id = lane.calendar_id
+            LIMIT 1
+        ) AS lane_due
     ),
     last_pushed_at = CASE WHEN %(pushed)s THEN calendar_sync.now() ELSE lane.last_pushed_at END
 FROM rest

@@ -4,7 +4,7 @@ import pytest
 
 from tests.bench.race.load import Load
 from tests.bench.race.tables import medians, readme_figures, verdicts
-from tests.bench.race.timing import Sample, latency_figures, stretches
+from tests.bench.race.timing import Sample, latency_figures, ratio_of_equals, stretches
 
 
 def test_a_rate_that_falls_shows_in_the_last_tenth() -> None:
@@ -19,6 +19,13 @@ def test_a_change_that_never_arrived_is_counted_as_missing() -> None:
     times: list[tuple[int, int | None]] = [(0, 2_000_000)] * 19 + [(0, None)]
     figures = latency_figures(times)
     assert (figures["p50_ms"], figures["missing"]) == (2.0, 1)
+
+
+def test_a_claim_is_held_against_those_that_returned_as_many_rows() -> None:
+    quiet = [(1.0, 10), (3.0, 10), (8.0, 40), (0.1, None)]
+    beside = [(3.0, 10), (12.0, 40), (90.0, 700), (0.1, None)]
+    assert ratio_of_equals(quiet, beside) == {"ratio_of_equals": 1.5, "equals": 2}
+    assert ratio_of_equals(quiet, [(90.0, 700)]) == {}
 
 
 def test_ours_is_held_against_the_best_peer_of_the_run_or_of_their_readme() -> None:

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tests.bench.race.claims import ClaimLog
+from tests.bench.race.claims import Claim, ClaimLog
 from tests.bench.race.drains import SOON, shape
 from tests.bench.race.load import Change, Load, calendar_of, commit
 from tests.bench.race.ours import SETTLED, Place, Run
-from tests.bench.race.timing import Sample, latency_figures, stretches
+from tests.bench.race.timing import Sample, latency_figures, ratio_of_equals, stretches
 
 RATE, SECONDS = 50.0, 30.0
 """Of the steady changes."""
@@ -84,21 +85,32 @@ def hold(place: Place, n: int | None) -> dict[str, Any]:
     run.connect()
     place.google.begin()
     changes = _endless(run.load)
-    figures: dict[str, Any] = {"n": 2 * seconds * HOLD_COMMITS * HOLD_ROWS}
-    with ClaimLog(place.server) as claims, run.daemon(), psycopg.connect(run.url) as holder:
-        for name in ("quiet", "held"):
-            if name == "held":
+    halves: list[dict[str, list[Claim]]] = []
+    with ClaimLog(place.server) as log, run.daemon(), psycopg.connect(run.url) as holder:
+        for held in (False, True):
+            if held:
                 holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 holder.execute(HOLD)
             _produce(run.url, changes, seconds * 2 / 3)
-            claims.begin()
+            log.begin()
             _produce(run.url, changes, seconds / 3)
-            for claim, (p50, number) in claims.medians().items():
-                figures |= {f"{claim}_{name}_ms": p50, f"{claim}_{name}_n": number}
-    for claim in ("relay", "lease"):
-        quiet, beside = (figures.get(f"{claim}_{name}_ms") for name in ("quiet", "held"))
-        if quiet and beside:
-            figures[f"{claim}_ratio"] = beside / quiet
+            halves.append(log.claims())
+    return {"n": 2 * seconds * HOLD_COMMITS * HOLD_ROWS} | _claim_figures(*halves)
+
+
+def _claim_figures(quiet: dict[str, list[Claim]], held: dict[str, list[Claim]]) -> dict[str, Any]:
+    """Medians; for outbox rows also of how many a claim returned, and beside those that returned as many."""
+    figures: dict[str, Any] = {}
+    for name, before in quiet.items():
+        for half, claims in (("quiet", before), ("held", held[name])):
+            if claims:
+                figures |= {f"{name}_{half}_ms": median(claim.milliseconds for claim in claims)}
+                figures |= {f"{name}_{half}_n": len(claims)}
+            if rows := [claim.rows for claim in claims if claim.rows is not None]:
+                figures[f"{name}_{half}_rows"] = median(rows)
+        if before and held[name]:
+            figures[f"{name}_ratio"] = figures[f"{name}_held_ms"] / figures[f"{name}_quiet_ms"]
+        figures |= {f"{name}_{key}": value for key, value in ratio_of_equals(before, held[name]).items()}
     return figures
 
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 WARM_UP = 0.1
@@ -34,6 +35,22 @@ def latency_figures(times: Sequence[tuple[int, int | None]]) -> dict[str, Any]:
         "p99_ms": percentile(waits, 0.99),
         "max_ms": max(waits),
     }
+
+
+def ratio_of_equals(
+    quiet: Sequence[tuple[float, int | None]], beside: Sequence[tuple[float, int | None]]
+) -> dict[str, Any]:
+    """How many times as long a claim takes as those that returned as many rows: the median, and of how many claims.
+
+    Args:
+        quiet, beside: times and rows; a claim that returned as many rows as none of the quiet ones is left out.
+    """
+    usual: dict[int, list[float]] = {}
+    for took, rows in quiet:
+        if rows is not None:
+            usual.setdefault(rows, []).append(took)
+    ratios = [took / median(usual[rows]) for took, rows in beside if rows is not None and rows in usual]
+    return {"ratio_of_equals": median(ratios), "equals": len(ratios)} if ratios else {}
 
 
 def stretches(samples: Sequence[Sample], n: int) -> dict[str, Any]:
