@@ -45,12 +45,17 @@ class Slot:
         *,
         patience: float,
         clock: Path | None = None,
+        at_once: bool = False,
     ) -> None:
-        """`clock`: a file for a clock of its own, without one it has the machine's; `patience`: seconds for a trap."""
+        """`clock`: a file for a clock of its own, without one it has the machine's; `patience`: seconds for a trap;
+        `at_once`: without debounce, so that pushes begin in the relay's transactions.
+        """
         self._patience = patience
         self.proxy = PostgresProxy(stage.environment["DATABASE_URL"], loop)
         self._clock = clock
         self._environment = {"DATABASE_URL": self.proxy.url}
+        if at_once:
+            self._environment["PUSH_DEBOUNCE_SECONDS"] = "0"
         library = faketime_library()
         if clock is not None and library is not None:
             self.set_clock(0)
@@ -118,7 +123,7 @@ class Troupe:
         self.slots: list[Slot] = []
         for place in range(number):
             clock = folder / "clock" if place == number - 1 and faketime_library() else None
-            self.slots.append(Slot(stage, loop, log, patience=patience, clock=clock))
+            self.slots.append(Slot(stage, loop, log, patience=patience, clock=clock, at_once=place == 0))
             self._open.enter_context(self.slots[-1].proxy)
         self.starts_after_failure = 0
         """Daemons that ended by themselves, as at a start while the database is down, and were started again."""
