@@ -1,6 +1,7 @@
 """What people see of a job: title, place and description, cleaned, clipped and escaped."""
 
 import html
+import json
 import re
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from outbox.event import DESCRIPTION_LIMIT, LOCATION_LIMIT, SUMMARY_LIMIT, CalendarEvent, job_url, render
 from outbox.payload import parse_payload
+from outbox.rendering import packed, rendering_of, unpacked
 from outbox.schedule import AllDay, Timed
 from outbox.text import clean_line, clip
 
@@ -304,6 +306,14 @@ def test_every_accepted_payload_has_one_event_within_the_limits(document: dict[s
             assert first <= last
         case _:
             pytest.fail("start and end are of two kinds")
+
+
+@given(PAYLOADS)
+def test_what_is_kept_packed_comes_back_to_the_letter(document: dict[str, Any]) -> None:
+    payload = json.dumps(document, default=float)
+    rendering = rendering_of("job_1", payload, job_url_template="https://app.example.com/jobs/{job_id}")
+    # Times are equal as instants; their offsets have to come back as well.
+    assert repr(unpacked(packed(rendering))) == repr(rendering)
 
 
 @given(PAYLOADS)
