@@ -240,13 +240,11 @@ class Ration:
 
     def affordable(self, needs: Sequence[int]) -> int:
         """How many of these jobs the project has something left for, in their order."""
-        offered = self._budget.project.offers(self.priority)
-        return max(1, fitting(needs, offered)) if offered else 0
+        return _affordable(needs, self._budget.project.offers(self.priority))
 
-    @property
-    def at_hand(self) -> bool:
-        """Whether it can be said what is affordable without asking the database."""
-        return self._budget.project.at_hand
+    def affordable_at_hand(self, needs: Sequence[int]) -> int:
+        """As `affordable`, as far as that can be said without asking the database; 0 if it cannot."""
+        return _affordable(needs, self._budget.project.offers_at_hand(self.priority))
 
     @property
     def wait(self) -> float:
@@ -258,6 +256,10 @@ class Ration:
         """The push is over."""
         for allowance in self._allowances.values():
             allowance.close()
+
+
+def _affordable(needs: Sequence[int], offered: int) -> int:
+    return max(1, fitting(needs, offered)) if offered else 0
 
 
 def fitting(needs: Sequence[int], units: int) -> int:

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from outbox.database import Connection, pipelined_transaction
 from outbox.google.resource import users_fields
 from outbox.lane import DueJob, Intent, LaneConnection, Lease, LeaseLostError, Settlement, Standing
-from outbox.ledger import Draw, Page, lock_free_pages, read_page, store_pages
+from outbox.ledger import Draw, Page, read_page, store_pages
 from outbox.statements import statement
 
 
@@ -98,7 +98,9 @@ class Look:
         return read_page(row)
 
     def _free_page(self, scope: str) -> Page | None:
-        return lock_free_pages(self._connection, [scope]).get(scope)
+        self._connection.execute(statement("push/wait_for_nobody"))
+        row = self._connection.execute(statement("push/lock_free_quota"), {"scope": scope}).fetchone()
+        return None if row is None else read_page(row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,11 +99,10 @@ class ProjectPool:
         with self._lock:
             return self._ready(priority)
 
-    @property
-    def at_hand(self) -> bool:
-        """Whether there is something to be had without asking the database."""
+    def offers_at_hand(self, priority: Priority) -> int:
+        """As `offers`, of what there is without asking the database or waiting for whoever asks it."""
         with self._lock:
-            return self._left > 0 and self._usable()
+            return self._left if self._usable() and self._clock() >= self._dry_until[priority] else 0
 
     def over(self, *, answered: bool) -> None:
         """A request is over."""

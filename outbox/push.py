@@ -198,14 +198,11 @@ class LanePusher:
         """Decide and begin where that takes nobody else, in the transaction that has read what is due."""
         if look.in_passing and sum(len(job.payload or "") for job in turn.due) > QUICK_BYTES:
             return None
-        if not turn.ration.at_hand or any(map(is_test, turn.due)) or not (speaker := turn.speakers.at_hand()):
+        if any(map(is_test, turn.due)) or not (speaker := turn.speakers.at_hand()):
             return None
         turn.todo = self._sort(turn.lease, turn, turn.due)
-        if not turn.todo:
-            return None
-        affordable = turn.ration.affordable([job.units for job in turn.todo])
-        if not affordable:
-            turn.speakers.pass_over(speaker)
+        affordable = turn.ration.affordable_at_hand([job.units for job in turn.todo])
+        if not turn.todo or not affordable:
             return None
         intents = [job.intent for job in turn.todo[:affordable]]
         return look.begin(intents, turn.ration.of(speaker.connection))

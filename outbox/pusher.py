@@ -3,10 +3,11 @@
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import psycopg
 import structlog
@@ -21,9 +22,11 @@ from outbox.metrics import LEASE_LOST
 from outbox.push import LanePusher
 from outbox.quota import Priority
 from outbox.slots import Slots
-from outbox.turn import Turn, no_turn
+from outbox.turn import Turn, no_turn, with_turn
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 LEASE_SECONDS = 30.0
 """How long a killed daemon's lanes stay taken. Outlives a push, whose calls end LEASE_MARGIN_SECONDS before it."""
@@ -151,7 +154,11 @@ class Pusher:
             lease_seconds=LEASE_SECONDS,
             last_call_ends_by=asked_at + LEASE_SECONDS - LEASE_MARGIN_SECONDS,
         )
-        leases = self._low_water.look(lambda: look(since=self._due_since), look, thorough=thorough)
+        if limit or thorough:
+            leases = self._low_water.look(lambda: look(since=self._due_since), look, thorough=thorough)
+        else:
+            # Without a slot for a lane that is well this is no look at everything.
+            leases = look(since=self._due_since)
         self._note_due(leases)
         with self._lock:
             for lease in leases:
@@ -162,19 +169,44 @@ class Pusher:
         if due := [lease.was_due_at for lease in leases if lease.was_due_at is not None]:
             self._due_since = min(due) - BACKWARD
 
-    def begin_turn(self, connection: Connection) -> Turn | None:
-        """Begin the turn of a lane that the transaction on this connection has made due, if there is a slot for it.
-        Once that is committed it has to be gone on with.
-        """
-        with self._lock:
-            free = self._slots.room().well > 0
-        return self._begin(connection) if free else None
+    def begin_with(self, work: Callable[[Callable[[Connection], None]], T]) -> tuple[T, bool]:
+        """Do something that makes lanes due, and begin to push one of them in the same transaction, if there is a slot.
 
-    def go_on(self, turn: Turn) -> None:
-        """Carry out a turn that is begun."""
+        Args:
+            work: as of `with_turn`.
+
+        Returns:
+            What came of the work, and whether a push has begun; with its end the loop looks for others.
+        """
+        slot = object()
+        taken = False
+
+        def begin(connection: Connection) -> Turn | None:
+            nonlocal taken
+            with self._lock:
+                if self._slots.room().well == 0:
+                    return None
+                self._slots.begin(slot, troubled=False)
+                taken = True
+            return self._begin(connection)
+
+        turn = None
+        try:
+            done, turn = with_turn(work, begin)
+        finally:
+            if taken:
+                self._end(slot, turn)
+        if turn is not None:
+            self._threads.submit(self._work, turn.lease, turn)
+        return done, turn is not None
+
+    def _end(self, push: Hashable, following: Turn | None) -> None:
         with self._lock:
-            self._slots.begin(turn.lease.token, troubled=False)
-        self._threads.submit(self._work, turn.lease, turn)
+            if following is not None:
+                self._slots.hand_over(push, to=following.lease.token)
+            else:
+                self._slots.end(push)
+                self._idle.notify_all()
 
     def _work(self, lease: Lease, turn: Turn | None = None) -> None:
         """Push one lane, and in its slot one after another, each begun in the transaction that settles the former."""
@@ -185,10 +217,10 @@ class Pusher:
 
     def _next_turn(self, after: Lease, connection: Connection) -> Turn | None:
         """Begin the turn of a lane that is due, in the place of one that is just being settled."""
-        if not self._more_due:
+        if not self._more_due or time.monotonic() > after.last_call_ends_by:
             return None
         with self._lock:
-            if not self._slots.may_hand_over(after.token):
+            if not self._slots.keep(after.token):
                 return None
         turn = self._begin(connection)
         self._more_due = turn is not None
@@ -240,10 +272,5 @@ class Pusher:
         except Exception:
             log.exception("push_failed")
         finally:
-            with self._lock:
-                if following is not None:
-                    self._slots.hand_over(lease.token, to=following.lease.token)
-                else:
-                    self._slots.end(lease.token)
-                    self._idle.notify_all()
+            self._end(lease.token, following)
         return following

@@ -78,6 +78,7 @@ class Relayed:
     """What one transaction did, in rows; a test push counts as a changed job.
 
     Attributes:
+        scheduled: lanes that are due at another time than before.
         held_back: a tenant that is just being changed was passed over.
         more: there are probably more rows.
     """
@@ -85,6 +86,7 @@ class Relayed:
     claimed: int
     rejected: int
     changed_jobs: int
+    scheduled: int
     held_back: bool
     more: bool
 
@@ -140,7 +142,7 @@ class Relay:
             held_back = held_back or bool(self._passed_over)
             rows = read_payloads(connection, claimed)
             if not rows:
-                return Relayed(0, 0, 0, held_back, more=False)
+                return Relayed(0, 0, 0, 0, held_back, more=False)
             tests = self._pick_up_tests(connection, rows)
             states, reasons = read_rows(
                 [row for row in rows if (row.tenant_id, row.job_id) not in tests],
@@ -158,7 +160,7 @@ class Relay:
             connection.execute(statement("relay/delete_outbox"), {"ids": [row.id for row in rows]})
             tenants = {"tenant_ids": sorted({row.tenant_id for row in rows})}
             connection.execute(statement("lane/lock_lanes"), tenants)
-            connection.execute(statement("lane/schedule_lanes"), tenants)
+            scheduled = connection.execute(statement("lane/schedule_lanes"), tenants)
             if len(rows) <= FEW_ROWS:
                 then(connection)
             changed_jobs, waiting_jobs = (0, 0) if changed is None else _counts(changed)
@@ -167,7 +169,7 @@ class Relay:
             if row.id in reasons:
                 log.warning("outbox_row_rejected", outbox_id=row.id, reason=reasons[row.id])
         more = len(rows) < len(claimed) or len(seen) == BATCH_ROWS
-        return Relayed(len(rows), len(reasons), changed_jobs + len(tests), held_back, more)
+        return Relayed(len(rows), len(reasons), changed_jobs + len(tests), scheduled.rowcount, held_back, more)
 
     def _share(self, connection: Connection, rows: list[ClaimedRow]) -> list[ClaimedRow]:
         """Those of tenants whose wishes nobody changes now; the others are passed over for some rounds."""

@@ -29,13 +29,12 @@ from outbox.migrations import MigrationError, missing_migrations
 from outbox.push import LanePusher
 from outbox.pusher import Pusher
 from outbox.refresher import Refresher
-from outbox.relay import Relay, Relayed
+from outbox.relay import Relay
 from outbox.rendering_cache import RenderingCache
 from outbox.settings import Settings
 from outbox.statements import statement
 from outbox.status_line import StatusLine
 from outbox.systemd import extend_timeout, is_managed, notify, watchdog_seconds
-from outbox.turn import with_turn
 from outbox.wakeup import Listener
 
 log = structlog.get_logger(__name__)
@@ -225,21 +224,20 @@ class Daemon:
         return round_if_ours
 
     def _relay_round(self) -> float:
-        relayed = self._relay_and_begin() if self._begins_at_once else self.relay.relay_batch()
-        if relayed.changed_jobs or not relayed.more:
+        begun = False
+        if self._begins_at_once:
+            # In one transaction: a lone change waits for one commit.
+            relayed, begun = self.pusher.begin_with(lambda then: self.relay.relay_batch(then=then))
+        else:
+            relayed = self.relay.relay_batch()
+        all_begun = begun and relayed.scheduled <= 1
+        if (relayed.changed_jobs or not relayed.more) and not all_begun:
             self.pusher.relayed(more=relayed.more)
         if relayed.claimed:
             log.info("rows_relayed", rows=relayed.claimed, rejected=relayed.rejected, changed_jobs=relayed.changed_jobs)
         if relayed.more:
             return 0.0
         return HELD_BACK_SECONDS if relayed.held_back else jittered(RELAY_POLL_SECONDS)
-
-    def _relay_and_begin(self) -> Relayed:
-        """Relay, and begin to push what is due by that, in one transaction: a lone change waits for one commit."""
-        relayed, turn = with_turn(lambda then: self.relay.relay_batch(then=then), self.pusher.begin_turn)
-        if turn is not None:
-            self.pusher.go_on(turn)
-        return relayed
 
     def _leaving_round(self) -> float:
         if self._leaving.work():

@@ -71,14 +71,17 @@ class Slots:
         """The push is over."""
         del self._pushes[push]
 
+    def keep(self, push: Hashable) -> bool:
+        """Whether the push may hand its slot over: one that was set aside takes a free one for that."""
+        held = self._pushes[push]
+        if held.aside and self.room().well > 0:
+            self._pushes[push] = _Push(False, self._clock())
+        return not self._pushes[push].aside
+
     def hand_over(self, push: Hashable, to: Hashable) -> None:
-        """The push is over, and another one goes on in its place, or in a free slot if it was aside."""
+        """The push is over, and another one goes on in its slot."""
         self._pushes[to] = _Push(False, self._clock())
         self.end(push)
-
-    def may_hand_over(self, push: Hashable) -> bool:
-        """Whether there is a slot for another push once this one is over."""
-        return not self._pushes[push].aside or self.room().well > 0
 
     def room(self) -> Room:
         """What may begin now; sets aside what waits too long."""

@@ -11,6 +11,7 @@ from outbox.database import Connection
 from outbox.lane import Lease
 from outbox.lane_store import LaneStore, Look
 from outbox.push import LanePusher
+from outbox.quota import Priority
 from outbox.turn import Turn
 from tests.integration.conftest import Engine, World, eventually, job
 
@@ -49,9 +50,12 @@ def calendars(world: World) -> list[str]:
 
 @pytest.fixture
 def engine(world: World, calendars: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Whose pusher finds what is due without looking at everything again."""
+    """Whose pusher finds what is due without looking at everything again, in a database that is known to be ours."""
     monkeypatch.setattr("outbox.low_water.WHOLE_LOOK_SECONDS", 1000.0)
+    monkeypatch.setattr("outbox.installation.FRESH_SECONDS", 1000.0)
     with world.engine() as engine:
+        ours = engine.daemon.installation
+        eventually(lambda: ours.refusal() is None and ours.surely_ours)
         yield engine
         engine.stop.set()
         engine.pusher.loop.wake()
@@ -129,10 +133,11 @@ def test_a_change_is_relayed_and_its_push_begun_in_one_transaction(
 ) -> None:
     world.commit("job_1", job("J-1"))
     turns: list[Turn] = []
-    monkeypatch.setattr(engine.pusher, "go_on", turns.append)
-    engine.daemon.budget.project.offers(0)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine.pusher, "_work", lambda _, turn: turns.append(turn))
+    engine.daemon.budget.project.offers(Priority.LIVE)
     engine.pusher._round()
     engine.daemon._relay_round()
+    eventually(lambda: len(turns) == 1)
     [turn] = turns
     assert world.status()["outbox_rows"] == 0
     assert world.execute(
@@ -140,9 +145,22 @@ def test_a_change_is_relayed_and_its_push_begun_in_one_transaction(
         turn.lease.calendar_id,
     ) == [(True,)]
     monkeypatch.undo()
-    engine.pusher.go_on(turn)
+    engine.pusher._work(turn.lease, turn)
     engine.sync()
-    eventually(lambda: done(world))
+    assert [world.titles(calendar) for calendar in calendars] == [[TITLE]] * 3
+
+
+def test_a_row_that_somebody_holds_is_hardly_waited_for_in_passing(
+    world: World, engine: Engine, calendars: list[str], break_once: Callable[[Broken], list[Broken]]
+) -> None:
+    limits: list[str] = []
+    world.commit("job_1", job("J-1"))
+    engine.daemon.budget.project.offers(Priority.LIVE)
+    engine.pusher._round()
+    break_once(lambda connection: limits.extend(*connection.execute("SHOW lock_timeout")))
+    engine.daemon._relay_round()
+    assert limits == ["50ms"]
+    engine.sync()
     assert [world.titles(calendar) for calendar in calendars] == [[TITLE]] * 3
 
 
@@ -165,7 +183,7 @@ def test_an_account_that_somebody_holds_up_holds_up_no_row(
 ) -> None:
     world.commit("job_1", job("J-1"))
     engine.pusher._round()
-    engine.daemon.budget.project.offers(0)  # type: ignore[arg-type]
+    engine.daemon.budget.project.offers(Priority.LIVE)
     with psycopg.connect(world.database_url) as frozen:
         frozen.execute(HOLD)
         engine.daemon._relay_round()

@@ -268,7 +268,6 @@ class Ration:
     def __init__(self, priority: Priority, wait: float) -> None:
         self.priority = priority
         self.wait = wait
-        self.at_hand = True
         self.closed = False
         self.poor: list[bool] = []
 
@@ -277,6 +276,9 @@ class Ration:
 
     def affordable(self, units: Sequence[int]) -> int:
         return 0 if self.poor and self.poor.pop(0) else len(units)
+
+    def affordable_at_hand(self, units: Sequence[int]) -> int:
+        return 0 if self.poor and self.poor[0] else self.affordable(units)
 
     def close(self) -> None:
         self.closed = True

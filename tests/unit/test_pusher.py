@@ -65,3 +65,15 @@ def test_a_relay_that_stays_behind_is_waited_for_once(
     pusher.relayed(more=True)
     pusher._round()
     assert store.looks > 0
+
+
+def test_a_look_without_a_slot_for_a_lane_that_is_well_is_no_look_at_everything(pusher: Pusher, store: Store) -> None:
+    for push in range(4):
+        pusher._slots.begin(push, troubled=False)
+    pusher._round()
+    assert store.looks > 0
+    assert pusher._low_water.whole_in == 0
+    for push in range(4):
+        pusher._slots.end(push)
+    pusher._round()
+    assert pusher._low_water.whole_in > 0

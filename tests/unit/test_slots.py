@@ -27,21 +27,32 @@ def test_a_push_that_waits_too_long_leaves_its_slot() -> None:
     assert slots.room() == Room(1, 0, SLOW_SECONDS)
 
 
-def test_a_push_hands_its_slot_over_and_one_that_has_left_its_slot_only_a_free_one() -> None:
+def test_a_push_hands_its_slot_over_and_one_that_has_left_its_slot_a_free_one() -> None:
     clock = Clock()
     slots = Slots(1, clock)
     slots.begin("first", troubled=False)
-    assert slots.may_hand_over("first")
+    assert slots.keep("first")
     slots.hand_over("first", to="second")
     assert slots.room().well == 0
     clock.now += SLOW_SECONDS
     assert slots.room().well == 1
-    assert slots.may_hand_over("second")
     slots.begin("third", troubled=False)
-    assert not slots.may_hand_over("second")
-    slots.end("second")
+    assert not slots.keep("second")
     slots.end("third")
+    assert slots.keep("second")
+    assert slots.room().well == 0
+    slots.end("second")
     assert slots.idle
+
+
+def test_of_several_that_have_left_their_slots_only_as_many_go_on_as_there_are_slots() -> None:
+    clock = Clock()
+    slots = Slots(1, clock)
+    for push in range(3):
+        slots.begin(push, troubled=False)
+        clock.now += SLOW_SECONDS
+        slots.room()
+    assert [slots.keep(push) for push in range(3)] == [True, False, False]
 
 
 def test_it_is_known_how_long_the_slowest_push_has_been_at_one_job() -> None:
