@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Client, Listener
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -20,8 +20,14 @@ from web.demo.embedded_postgres import EmbeddedPostgres
 
 Request = Literal["url", "template", "stop"]
 
+Admin = psycopg.Connection[tuple[Any, ...]]
+"""A session that may create databases, in autocommit mode."""
+
 NEEDS = "needs "
 """A skip's reason begins so, and goes on with what the machine lacks."""
+
+LONGEST = ("test_story.py", "test_life.py", "test_fault_run.py", "test_demo.py", "test_cuts.py", "test_stop.py")
+"""Modules with tests that take up to half a minute each."""
 
 # A busy machine is no failure; a failure can be repeated elsewhere from what is printed.
 settings.register_profile("project", deadline=None, print_blob=True)
@@ -118,6 +124,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that at the end nobody waits for them, and next to them those that share a browser.
+
+    The first tests are those of one worker. It alone starts what only they need, and the others take over the rest.
+    """
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path.parent.name != "browser"))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     postgres = config.stash.get(POSTGRES, None)
     if postgres is not None:
@@ -168,11 +182,15 @@ def of_database(server_url: str, name: str) -> str:
 
 def create_database(server_url: str, name: str, *, template: str = "template1") -> None:
     """Creates a database as a copy of `template`, which must have no sessions."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(server_url, autocommit=True) as admin:
-        # Of a small database whole files are copied faster than blocks are logged; older servers always do so.
-        strategy = sql.SQL(" STRATEGY FILE_COPY" if admin.info.server_version >= 150000 else "")
-        admin.execute(statement + strategy)
+        _create(admin, name, template)
+
+
+def _create(admin: Admin, name: str, template: str) -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    # Of a small database whole files are copied faster than blocks are logged; older servers always do so.
+    strategy = sql.SQL(" STRATEGY FILE_COPY" if admin.info.server_version >= 150000 else "")
+    admin.execute(statement + strategy)
 
 
 def own(url: str) -> None:
@@ -186,9 +204,12 @@ def own(url: str) -> None:
 
 def drop_database(server_url: str, name: str) -> None:
     """Drops a database and ends its sessions; fine if there is none of that name."""
-    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(statement)
+        _drop(admin, name)
+
+
+def _drop(admin: Admin, name: str) -> None:
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")
@@ -204,11 +225,24 @@ def server_url(postgres_address: str) -> str:
     return ask(postgres_address, "url")
 
 
+@pytest.fixture(scope="session")
+def template(postgres_address: str) -> str:
+    """The name of the migrated database that each test's own is a copy of."""
+    return ask(postgres_address, "template")
+
+
+@pytest.fixture(scope="session")
+def admin(server_url: str) -> Iterator[Admin]:
+    """The session that makes and drops the tests' databases: to make one for each of them costs more than that."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        yield connection
+
+
 @pytest.fixture
-def database_url(server_url: str, postgres_address: str) -> Iterator[str]:
+def database_url(server_url: str, template: str, admin: Admin) -> Iterator[str]:
     """URL of a migrated database with roles, of this test's own, dropped afterwards whatever is still connected."""
     name = f"test_{uuid4().hex}"
-    create_database(server_url, name, template=ask(postgres_address, "template"))
+    _create(admin, name, template)
     own(of_database(server_url, name))
     yield of_database(server_url, name)
-    drop_database(server_url, name)
+    _drop(admin, name)

@@ -37,11 +37,6 @@ Visit = Callable[..., AbstractContextManager[Visitor]]
 expect.set_options(timeout=PATIENCE)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first, so that at the end of a distributed run nobody waits for them."""
-    items.sort(key=lambda item: item.path.name not in STORIES)
-
-
 def find_browser() -> str | None:
     """The program, which CHROMIUM_PATH may name; None where there is none."""
     return os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, PROGRAMS)), None)

@@ -29,7 +29,7 @@ AT_ONCE = {
 }
 """Nobody edits a job twenty times here, so nothing waits for more edits; nor for quota."""
 
-BACKLOG_AT_ONCE = 40
+BACKLOG_AT_ONCE = 50
 """The first jobs of a backlog, which the daemon pushes and settles in one go, or in a few where it waits for quota."""
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from re import Pattern
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
 
 from outbox.user import User
+from tests.accessibility import violations
 from tests.browser.stack import Stack
 from web.api.paths import PAGE
 from web.demo.people import Person
@@ -156,8 +156,8 @@ def _check(page: Page, name: str) -> None:
     page.evaluate(OPEN_ALL)
     for scheme, rules in SCHEMES.items():
         page.emulate_media(color_scheme=scheme)
-        violations = _violations(page, rules)
-        assert violations == [], f"{name}, {scheme}: {violations}"
+        found = violations(page, rules)
+        assert found == [], f"{name}, {scheme}: {found}"
         _keep(page, f"{name}-{scheme}")
     page.emulate_media(color_scheme="light")
     for width in PHONES:
@@ -173,14 +173,6 @@ def _check(page: Page, name: str) -> None:
 
 SCHEMES: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
 """With axe's rules to check; the contrast is the only one that depends on the scheme."""
-
-
-def _violations(page: Page, rules: list[str]) -> list[str]:
-    """What axe finds, a line for each element."""
-    found: dict[str, Any] = Axe().run(page, options={"runOnly": rules, "resultTypes": ["violations"]}).response
-    return [
-        f"{violation['id']}: {node['html'][:160]}" for violation in found["violations"] for node in violation["nodes"]
-    ]
 
 
 def _keep(page: Page, name: str) -> None:

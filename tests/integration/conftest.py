@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from falcon.testing import TestClient
 from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
 
 from outbox.audit import Audit
-from outbox.database import open_pool
+from outbox.database import Connection, open_pool
 from outbox.janitor import Janitor
 from outbox.runtime import Daemon
 from outbox.user import User
@@ -90,6 +91,9 @@ class World:
         self.stage = Stage(database_url, google, {**defaults, **settings}, public_base_url=ORIGIN, prepare=adopt_stage)
         self.stop = threading.Event()
         self.web = InProcess(self.stage)
+        self._open = ExitStack()
+        self._owners: list[Connection] = []
+        self._pool: ConnectionPool[Connection] | None = None
         self._put_clock_in_our_hands()
 
     def __enter__(self) -> Self:
@@ -99,6 +103,13 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.web.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End our own sessions, which stand in the way of who copies or renames the database; more can be begun."""
+        self._open.close()
+        self._owners.clear()
+        self._pool = None
 
     def caller(self, name: str, *, tenant: str | None = None) -> Caller:
         """User `name` of the tenant, signed in to the web app."""
@@ -115,22 +126,22 @@ class World:
 
     def commit(self, job_id: str, payload: object, event_type: str = "job.updated", tenant: str | None = None) -> int:
         """Commit one outbox row as any producer would; returns its id."""
-        with psycopg.connect(self.database_url) as connection:
-            row = connection.execute(
-                "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload) VALUES (%s, %s, %s, %s)"
-                " RETURNING id",
-                [tenant or self.tenant, job_id, event_type, Jsonb(payload)],
-            ).fetchone()
-        assert row is not None
-        return int(row[0])
+        ((number,),) = self.execute(
+            "INSERT INTO calendar_sync.outbox (tenant_id, job_id, event_type, payload) VALUES (%s, %s, %s, %s)"
+            " RETURNING id",
+            *(tenant or self.tenant, job_id, event_type, Jsonb(payload)),
+        )
+        return int(number)
 
     def engine(self) -> "Engine":
         """A daemon's parts with a pool of their own, driven by the test instead of by threads."""
-        return Engine(self)
+        return Engine(self, open_pool(self.stage.settings.database_url, size=8))
 
     def sync(self) -> None:
-        """Relay and push until nothing is due."""
-        with self.engine() as engine:
+        """Have a daemon that has just been started relay and push until nothing is due."""
+        if self._pool is None:
+            self._pool = self._open.enter_context(open_pool(self.stage.settings.database_url, size=8))
+        with Engine(self, nullcontext(self._pool)) as engine:
             engine.sync()
 
     def events(self, calendar: str, reader: str | None = None) -> list[dict[str, Any]]:
@@ -146,8 +157,8 @@ class World:
         self.execute("UPDATE public.test_clock SET ahead = ahead + make_interval(secs => %s)", seconds)
 
     def execute(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run a statement as the database's owner."""
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
+        """Run a statement as the database's owner, in a session that no other thread uses meanwhile."""
+        with self._owner() as connection:
             cursor = connection.execute(query, list(parameters))
             return cursor.fetchall() if cursor.description else []
 
@@ -173,15 +184,26 @@ class World:
         with open_pool(self.database_url, size=1) as pool:
             return read_status(pool)
 
+    @contextmanager
+    def _owner(self) -> Iterator[Connection]:
+        """A session that was used before, if there is one: to make one costs more than most statements."""
+        try:
+            connection = self._owners.pop()
+        except IndexError:  # all are in use by other threads, or there is none yet
+            connection = psycopg.connect(self.database_url, autocommit=True, prepare_threshold=None)
+            self._open.callback(connection.close)
+        yield connection
+        self._owners.append(connection)  # not after a failure, which may be the session's own
+
     def _put_clock_in_our_hands(self) -> None:
         self.execute(CLOCK)
 
 
 class Engine:
-    """A daemon's relay, pusher and janitor without their threads."""
+    """A daemon's relay, pusher and janitor without their threads, over the pool that is opened here."""
 
-    def __init__(self, world: World) -> None:
-        self._pool = open_pool(world.stage.settings.database_url, size=8)
+    def __init__(self, world: World, pool: AbstractContextManager[ConnectionPool[Connection]]) -> None:
+        self._pool = pool
         self.stop = threading.Event()
         self._settings = world.stage.settings
 

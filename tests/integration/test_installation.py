@@ -141,6 +141,7 @@ def test_a_copy_made_as_a_template_and_a_dump_restored_in_place_are_noticed(
 ) -> None:
     world.connect("u_ana")
     world.web.close()  # a template must have no sessions
+    world.hang_up()
     name = f"copy_{uuid4().hex}"
     create_database(server_url, name, template=urlsplit(world.database_url).path[1:])
     try:
@@ -232,6 +233,7 @@ def test_a_daemon_that_runs_notices_that_its_database_was_replaced(world: World,
     with daemon_at(world, world.database_url) as daemon:
         daemon.drain()
         assert world.titles(calendar) == [TITLE]
+        world.hang_up()
         rename(server_url, ours, away)
         rename(server_url, theirs, ours)
         world.commit("job_2", job("J-2"))
@@ -239,6 +241,7 @@ def test_a_daemon_that_runs_notices_that_its_database_was_replaced(world: World,
         # It was relayed, so the daemon has found its way there.
         [marked] = world.execute("SELECT count(*) FROM calendar_sync.pending_push WHERE job_id = 'job_2'")
         assert (marked, world.titles(calendar)) == ((1,), [TITLE])
+        world.hang_up()
         rename(server_url, ours, theirs)
         rename(server_url, away, ours)
         world.commit("job_3", job("J-3"))

@@ -284,6 +284,21 @@ def test_bodies_are_bounded_however_they_are_sent(start: Callable[..., Service],
     assert service.stop() == 0
 
 
+HURRIED = """
+from web import worker
+worker.BODY_SECONDS = worker.HEAD_SECONDS = 1.0
+from web.gunicorn_conf import *
+"""
+
+
+@pytest.fixture
+def hurried(tmp_path: Path) -> str:
+    """The configuration of a service that waits for clients for a shorter time."""
+    config = tmp_path / "hurried.py"
+    config.write_text(HURRIED)
+    return f"file:{config}"
+
+
 def rest_of(connection: socket.socket) -> bytes:
     """All that comes until the other side ends the connection."""
     received = b""
@@ -299,8 +314,8 @@ def unfinished(path: str, token: str, *, chunked: bool) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n{begin}".encode()
 
 
-def test_bodies_that_never_end_hold_nobody_up(start: Callable[..., Service], world: World) -> None:
-    service, token = start(), world.caller("u_ana").token
+def test_bodies_that_never_end_hold_nobody_up(start: Callable[..., Service], hurried: str, world: World) -> None:
+    service, token = start(hurried), world.caller("u_ana").token
     with ExitStack() as clients:
         stalled = [
             clients.enter_context(service.begun(unfinished(f"{API}/disconnect", token, chunked=number % 2 == 0)))
@@ -316,8 +331,8 @@ def test_bodies_that_never_end_hold_nobody_up(start: Callable[..., Service], wor
     assert "Traceback" not in service.output()
 
 
-def test_a_body_that_trickles_is_given_up_as_a_whole(start: Callable[..., Service], world: World) -> None:
-    service = start()
+def test_a_body_that_trickles_is_given_up_as_a_whole(start: Callable[..., Service], hurried: str, world: World) -> None:
+    service = start(hurried)
     with service.begun(unfinished(f"{API}/disconnect", world.caller("u_ana").token, chunked=False)) as connection:
         connection.settimeout(0.2)
         began, answer = time.monotonic(), b""
@@ -355,11 +370,14 @@ def test_a_body_that_nobody_looks_at_is_not_waited_for(start: Callable[..., Serv
     assert time.monotonic() - began < BODY_SECONDS
 
 
-def test_requests_that_never_begin_or_never_come_to_their_end_hold_nobody_up(start: Callable[..., Service]) -> None:
-    service = start()
+def test_requests_that_never_begin_or_never_come_to_their_end_hold_nobody_up(
+    start: Callable[..., Service], hurried: str
+) -> None:
+    service = start(hurried)
     assert service.get("/healthz").status_code == 200
     with ExitStack() as clients:
-        for _ in range(3 * THREADS):
+        # If each of them held a thread for its second, it would take twice as long as is allowed.
+        for _ in range(int(2 * HEAD_SECONDS) * THREADS):
             clients.enter_context(service.begun(b""))
         began = time.monotonic()
         assert service.get("/healthz").status_code == 200
