@@ -263,8 +263,12 @@ class PostgresProxy:
             asyncio.create_task(connection.send_on(reader, server_writer)),
             asyncio.create_task(connection.send_back(server_reader, writer)),
         ]
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # It is over: what either side has not taken yet is not waited for.
+            for end in (writer, server_writer):
+                end.transport.abort()
         self._connections.discard(connection)
         for way in ways:
             way.cancel()
@@ -272,6 +276,10 @@ class PostgresProxy:
         await asyncio.gather(*ways, return_exceptions=True)
         for end in (writer, server_writer):
             end.close()
+
+
+SETTLING_ROUNDS = 3
+"""Of the loop, in which the transports that were closed last let go of their sockets."""
 
 
 class running_loop:  # noqa: N801 - used as a function is
@@ -289,6 +297,8 @@ class running_loop:  # noqa: N801 - used as a function is
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            for _ in range(SETTLING_ROUNDS):
+                await asyncio.sleep(0)
 
         with suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)

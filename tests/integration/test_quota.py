@@ -300,6 +300,18 @@ def test_a_row_that_somebody_holds_keeps_no_other_account_waiting(world: World, 
     assert [in_use(world, scope) for scope in scopes] == [1, 1]
 
 
+def test_what_is_at_hand_is_what_was_drawn_before_and_is_not_refused(engine: Engine) -> None:
+    project = engine.daemon.budget.project
+    assert project.offers_at_hand(Priority.LIVE) == 0
+    assert (
+        project.offers(Priority.LIVE)
+        == project.offers_at_hand(Priority.LIVE)
+        == project.offers_at_hand(Priority.BACKFILL)
+    )
+    project._dry_until[Priority.BACKFILL] = float("inf")
+    assert project.offers_at_hand(Priority.LIVE) > project.offers_at_hand(Priority.BACKFILL) == 0
+
+
 def test_live_edits_go_before_the_backfills_of_other_calendars(world: World, engine: Engine) -> None:
     filled = backlog(world, "u_ana", 2)
     edited = world.connect("u_bo", tenant="other")

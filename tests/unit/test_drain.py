@@ -10,6 +10,7 @@ import pytest
 
 from outbox.lane import Lease
 from outbox.pusher import Pusher
+from outbox.turn import Begin, Pushed
 
 
 class Lanes:
@@ -24,9 +25,12 @@ class Lanes:
         due, self.due = self.due and limit > 0, False
         return [Lease("acme", "cal-1", UUID(int=1), 0, time.monotonic() + 25.0)] if due else []
 
-    def push(self, _lease: Lease, _progress: Callable[[], None]) -> dict[str, int]:
+    def open(self, _lease: Lease) -> None:
+        """A turn, of which nothing is asked."""
+
+    def carry_out(self, _turn: None, _progress: Callable[[], None], _begin: Begin) -> Pushed:
         self.pushes += 1
-        return {}
+        return Pushed({}, None)
 
     def seconds_until_quota(self) -> float | None:
         return self.waits.pop(0) if self.waits else None
