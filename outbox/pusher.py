@@ -49,6 +49,9 @@ DRAIN_PAUSE_SECONDS = 0.1
 POLL_SECONDS = 2.0
 """How late a lane is noticed that another daemon made due."""
 
+ROWS_COME_SECONDS = 0.1
+"""While rows come at shorter intervals a lane is settled and let go of at once, because the relay waits for lanes."""
+
 FILL_SECONDS = 1.5
 """How long no push begins while the relay is behind: its next batches are for the same calendars, and what is marked
 on one of them goes in one push instead of several.
@@ -67,7 +70,7 @@ class Pusher:
         self._idle = threading.Condition(self._lock)
         self._threads = ThreadPoolExecutor(self._slots.most, thread_name_prefix="push")
         self._few = concurrency // 2
-        self._leased_at = self._fills_until = -math.inf
+        self._leased_at = self._fills_until = self._rows_at = -math.inf
         self._behind_since: float | None = None
         self._low_water = LowWater()
         self._due_since: datetime | None = None
@@ -86,6 +89,10 @@ class Pusher:
         """For which the slowest push has made no progress; 0 if none is under way."""
         with self._lock:
             return self._slots.longest
+
+    def rows_come(self) -> None:
+        """Rows were relayed."""
+        self._rows_at = time.monotonic()
 
     def relayed(self, *, more: bool) -> None:
         """Rows were relayed, and calendars are due; `more`: the relay goes on at once, and is not waited for twice."""
@@ -217,7 +224,8 @@ class Pusher:
 
     def _next_turn(self, after: Lease, connection: Connection) -> Turn | None:
         """Begin the turn of a lane that is due, in the place of one that is just being settled."""
-        if not self._more_due or time.monotonic() > after.last_call_ends_by:
+        now = time.monotonic()
+        if not self._more_due or now > after.last_call_ends_by or now < self._rows_at + ROWS_COME_SECONDS:
             return None
         with self._lock:
             if not self._slots.keep(after.token):

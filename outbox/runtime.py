@@ -230,6 +230,8 @@ class Daemon:
             relayed, begun = self.pusher.begin_with(lambda then: self.relay.relay_batch(then=then))
         else:
             relayed = self.relay.relay_batch()
+        if relayed.claimed:
+            self.pusher.rows_come()
         all_begun = begun and relayed.scheduled <= 1
         if (relayed.changed_jobs or not relayed.more) and not all_begun:
             self.pusher.relayed(more=relayed.more)

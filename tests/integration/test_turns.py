@@ -113,6 +113,19 @@ def test_lanes_that_are_due_follow_each_other_in_one_slot(
     assert len(begun) == 2
 
 
+def test_while_rows_come_each_lane_is_let_go_of_as_it_is_settled(
+    world: World, engine: Engine, calendars: list[str], begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.pusher.ROWS_COME_SECONDS", 1000.0)
+    world.commit("job_1", job("J-1"))
+    engine.relay.relay_batch()
+    engine.pusher.rows_come()
+    engine.pusher.loop.start()
+    eventually(lambda: done(world))
+    assert begun == []
+    assert [world.titles(calendar) for calendar in calendars] == [[TITLE]] * 3
+
+
 @pytest.mark.parametrize("broken", [server_error, fault_of_ours])
 def test_a_turn_that_cannot_begin_costs_the_one_before_nothing(
     world: World, engine: Engine, calendars: list[str], break_once: Callable[[Broken], list[Broken]], broken: Broken
