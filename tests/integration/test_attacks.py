@@ -498,13 +498,16 @@ def test_a_code_is_of_no_use_in_another_attempt(site: Site) -> None:
     assert on_record(site.world) == []
 
 
+ALTERED = "set_byte({column}, length({column}) - 1, get_byte({column}, length({column}) - 1) # 1)"
+
+
 @pytest.mark.parametrize(
     ("swap", "outcome"),
     [
         ("(SELECT code_verifier FROM calendar_sync.consent_attempt WHERE user_id = 'u_mallory')", "internal_error"),
         ("(SELECT code_verifier FROM calendar_sync.consent_attempt WHERE return_to = '/other')", "code_refused"),
         ("(SELECT refresh_token FROM calendar_sync.calendar_connection WHERE user_id = 'u_ana')", "internal_error"),
-        ("set_byte(code_verifier, length(code_verifier) - 1, get_byte(code_verifier, 0))", "internal_error"),
+        (ALTERED.format(column="code_verifier"), "internal_error"),
         ("''", "internal_error"),
     ],
 )
@@ -527,7 +530,7 @@ SWAPS = {
     "another user's": "(SELECT {column} FROM calendar_sync.calendar_connection WHERE user_id = 'u_ana')",
     "another tenant's": "(SELECT {column} FROM calendar_sync.calendar_connection WHERE tenant_id = 'another-tenant')",
     "another column's": "CASE '{column}' WHEN 'access_token' THEN refresh_token ELSE access_token END",
-    "an altered one": "set_byte({column}, length({column}) - 1, get_byte({column}, length({column}) - 1) # 1)",
+    "an altered one": ALTERED,
     "a cut one": "substring({column} FROM 1 FOR 20)",
     "an empty one": "''",
     "a token in the clear": "'ya29.token'",
