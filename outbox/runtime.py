@@ -1,6 +1,7 @@
 """The daemon as a whole: its parts put together, started, watched and stopped in order."""
 
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,12 @@ RELAY_POLL_SECONDS = 1.0
 
 HELD_BACK_SECONDS = 0.05
 """Until a tenant's rows are tried again whose wishes were just being changed."""
+
+GATHERED_SHARE = 0.05
+"""Of the debounce: what comes so soon after rows were relayed goes with what comes until then, in one transaction."""
+
+MOST_GATHERED_SECONDS = 0.1
+"""For which no row waits longer, whatever the debounce."""
 
 STUCK_SECONDS = 90.0
 """A loop without progress for this long is stuck: all that a round waits for is bounded well below it."""
@@ -115,6 +122,8 @@ class Daemon:
         )
         self.pusher = Pusher(store, lanes, concurrency=settings.push_concurrency, stop=stop)
         self._begins_at_once = settings.push_debounce_seconds == 0
+        self._gathers_seconds = min(settings.push_debounce_seconds * GATHERED_SHARE, MOST_GATHERED_SECONDS)
+        self._gathers_until = -math.inf
         self._relay_loop = Loop("relay", self._relay_round, stop)
         self._listener = Listener(settings.database_url, self._relay_loop.wake)
         self._loops = [
@@ -224,7 +233,10 @@ class Daemon:
         return round_if_ours
 
     def _relay_round(self) -> float:
-        begun = False
+        """Relay a batch, unless that would be soon after another: while rows come, few transactions take many."""
+        asked_at, begun = time.monotonic(), False
+        if (gathers := self._gathers_until - asked_at) > 0:
+            return gathers
         if self._begins_at_once:
             # In one transaction: a lone change waits for one commit.
             relayed, begun = self.pusher.begin_with(lambda then: self.relay.relay_batch(then=then))
@@ -232,6 +244,7 @@ class Daemon:
             relayed = self.relay.relay_batch()
         if relayed.claimed:
             self.pusher.rows_come()
+            self._gathers_until = -math.inf if relayed.more else asked_at + self._gathers_seconds
         all_begun = begun and relayed.scheduled <= 1
         if (relayed.changed_jobs or not relayed.more) and not all_begun:
             self.pusher.relayed(more=relayed.more)

@@ -233,3 +233,49 @@ def test_a_forgotten_job_that_comes_back_finds_its_event(world: World) -> None:
     assert [(event["id"], event["summary"]) for event in world.events(calendar)] == [
         (event_id, "J-1b · Dallas → Memphis")
     ]
+
+
+def test_with_a_debounce_rows_that_come_one_after_another_go_together(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.runtime.MOST_GATHERED_SECONDS", 1000.0)
+    world = make_world(PUSH_DEBOUNCE_SECONDS="3600")
+    with world.engine() as engine:
+        world.commit("job_1", job())
+        assert engine.daemon._relay_round() < 10
+        assert waiting(world) == 0, "the first is not waited with"
+        for number in (2, 3):
+            world.commit(f"job_{number}", job())
+            assert engine.daemon._relay_round() > 100
+        assert waiting(world) == 2
+        engine.sync()
+    assert waiting(world) == 0
+
+
+def test_what_one_transaction_cannot_take_is_taken_by_the_next_at_once(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.runtime.MOST_GATHERED_SECONDS", 1000.0)
+    monkeypatch.setattr("outbox.relay.BATCH_ROWS", 2)
+    world = make_world(PUSH_DEBOUNCE_SECONDS="3600")
+    for number in range(5):
+        world.commit(f"job_{number}", job())
+    with world.engine() as engine:
+        for left, again_in in ((3, 0.0), (1, 0.0)):
+            assert engine.daemon._relay_round() == again_in
+            assert waiting(world) == left
+        assert engine.daemon._relay_round() > 0
+        assert waiting(world) == 0
+
+
+def test_without_a_debounce_no_row_is_waited_with(world: World) -> None:
+    with world.engine() as engine:
+        for number in (1, 2):
+            world.commit(f"job_{number}", job())
+            engine.daemon._relay_round()
+            assert waiting(world) == 0
+
+
+def waiting(world: World) -> int:
+    """Rows in the outbox."""
+    return int(world.status()["outbox_rows"])

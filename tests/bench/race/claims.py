@@ -62,7 +62,8 @@ class ClaimLog:
                         continue
                     whole = before.pop(session)
                     if name := self._heads.get(executed[session]):
-                        claimed[session] = len(taken[name])
+                        if name == "relay":
+                            claimed[session] = len(taken[name])
                         taken[name].append(Claim(whole))
                 elif (
                     (found := PARAMETERS.search(line))
