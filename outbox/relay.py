@@ -24,11 +24,11 @@ log = structlog.get_logger(__name__)
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
-BATCH_ROWS = 2000
+BATCH_ROWS = 1000
 """Outbox rows in one transaction: large enough to spread its cost, small enough that a crash repeats little."""
 
 SMALL_BYTES = 1500
-"""A payload that takes no more comes with its row, and so do all of a batch: three megabytes at most."""
+"""A payload that takes no more comes with its row, and so do all of a batch: a megabyte and a half at most."""
 
 FEW_ROWS = 4
 """After so few a push may begin in the same transaction: it does not keep what else is committed waiting."""

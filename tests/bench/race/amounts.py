@@ -12,6 +12,8 @@ from tests.bench.race.ours import Place, Run
 
 BACKLOG = 1_000_000
 
+TENTH_BACKLOG = BACKLOG // 10
+
 SMALL_BACKLOG = 1_000
 
 RSS_SECONDS = 60.0
@@ -33,12 +35,17 @@ FROM generate_series(1, %(rows)s) AS number
 
 
 def rss(place: Place, n: int | None) -> dict[str, Any]:
-    """The most memory that the daemon takes beside a small backlog and beside a large one."""
+    """The most memory that the daemon takes beside a backlog of no account, beside a large one and a very large one."""
     rows = n or BACKLOG
-    seconds = min(RSS_SECONDS, 5 + rows / 1000)  # the same for both: memory may grow with time as well
-    small, large = (_peak(place, backlog, seconds) for backlog in (SMALL_BACKLOG, rows))
+    seconds = min(RSS_SECONDS, 5 + rows / 1000)  # the same for all: memory may grow with time as well
+    small, tenth, large = (
+        _peak(place, backlog, seconds) for backlog in (SMALL_BACKLOG, min(rows, TENTH_BACKLOG), rows)
+    )
     beside = {f"{key}_small": value for key, value in small.items()}
-    return {"n": rows, "peak_to_small": large["peak_mb"] / small["peak_mb"], **beside, **large}
+    ratios = {
+        f"peak_to_{name}": large["peak_mb"] / other["peak_mb"] for name, other in (("small", small), ("tenth", tenth))
+    }
+    return {"n": rows, "peak_mb_tenth": tenth["peak_mb"], **ratios, **beside, **large}
 
 
 def _peak(place: Place, rows: int, seconds: float) -> dict[str, float]:

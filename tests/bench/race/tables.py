@@ -45,8 +45,10 @@ COLUMNS = {
     "last_per_s": "last tenth/s",
     "last_to_first": "last ÷ first",
     "peak_mb_small": "MB at 1,000",
-    "peak_mb": "MB",
-    "peak_to_small": "ratio",
+    "peak_mb_tenth": "at 100,000",
+    "peak_mb": "at most",
+    "peak_to_small": "÷ at 1,000",
+    "peak_to_tenth": "÷ at 100,000",
     "outbox": "rows left",
     "pending": "marks left",
 }
@@ -143,6 +145,7 @@ AIMS = (
     ),
     Aim("RSS at 1,000,000 waiting, MB", "rss", "peak_mb", "below 150", lambda x, _: x < 150),
     Aim("… ÷ RSS at 1,000 waiting", "rss", "peak_to_small", "the same: below 1.1", lambda x, _: x < 1.1),
+    Aim("… ÷ RSS at 100,000 waiting", "rss", "peak_to_tenth", "the same: below 1.1", lambda x, _: x < 1.1),
 )
 
 
