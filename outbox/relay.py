@@ -1,5 +1,6 @@
 """Outbox rows become the newest state of their jobs, and marks on their tenants' calendars: one SQL transaction."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ FEW_ROWS = 4
 BACKWARD_IDS = 200
 """A row may become visible by so much later than rows with higher ids, and is found at once all the same. Beside a
 transaction that stays open every look walks over so many that are dead."""
+
+PASSED_OVER_SECONDS = 0.2
+"""After which a tenant that was passed over is looked at again, however many rows of others come."""
 
 MAX_PAYLOAD_BYTES = 256_000
 """A job's payload above this is rejected: no manifest is that long, and one row must not keep the others waiting."""
@@ -118,6 +122,7 @@ class Relay:
         self._job_url_template = job_url_template
         self._renderings = renderings
         self._passed_over: list[str] = []
+        self._passed_over_until = math.inf
         self._claimed_to = 0
         self._low_water = LowWater()
 
@@ -132,6 +137,8 @@ class Relay:
             psycopg.Error: nothing happened; the rows are still there.
         """
         with pipelined_transaction(self._pool) as connection:
+            if time.monotonic() >= self._passed_over_until:
+                self._pass_over([])
             held_back = bool(self._passed_over)
             seen = self._low_water.look(
                 lambda: self._rows(connection, self._claimed_to - BACKWARD_IDS),
@@ -172,18 +179,25 @@ class Relay:
         return Relayed(len(rows), len(reasons), changed_jobs + len(tests), scheduled.rowcount, held_back, more)
 
     def _share(self, connection: Connection, rows: list[ClaimedRow]) -> list[ClaimedRow]:
-        """Those of tenants whose wishes nobody changes now; the others are passed over for some rounds."""
+        """Those of tenants whose wishes nobody changes now; the others are passed over for a while."""
         if not rows:
-            self._passed_over = []
+            self._pass_over([])
             return []
         tenant_ids = sorted({row.tenant_id for row in rows})
         shared = {
             tenant_id
             for (tenant_id,) in connection.execute(statement("relay/share_tenants"), {"tenant_ids": tenant_ids})
         }
-        refused = [tenant_id for tenant_id in tenant_ids if tenant_id not in shared]
-        self._passed_over = [*self._passed_over, *refused]
+        self._pass_over([*self._passed_over, *(tenant_id for tenant_id in tenant_ids if tenant_id not in shared)])
         return [row for row in rows if row.tenant_id in shared]
+
+    def _pass_over(self, tenant_ids: list[str]) -> None:
+        """These, from now on; all of them until it is over for the first."""
+        if not tenant_ids:
+            self._passed_over_until = math.inf
+        elif not self._passed_over:
+            self._passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
+        self._passed_over = tenant_ids
 
     def _rows(self, connection: Connection, lowest_id: int) -> list[ClaimedRow]:
         with connection.cursor(row_factory=class_row(ClaimedRow)) as cursor:

@@ -17,7 +17,7 @@ FROM (VALUES
     ('pending_push', 'autovacuum_vacuum_scale_factor=0'),
     ('pending_push', 'autovacuum_vacuum_threshold=1000'),
     ('pending_push', 'autovacuum_vacuum_cost_delay=0'),
-    ('pushed_event', 'fillfactor=85'),
+    ('pushed_event', 'fillfactor=50'),
     ('pushed_event', 'autovacuum_vacuum_scale_factor=0.05'),
     ('quota', 'fillfactor=50'),
     ('quota', 'autovacuum_vacuum_scale_factor=0'),

@@ -34,6 +34,7 @@ def state(world: World, user: str) -> tuple[str, str | None]:
 
 def test_tenants_that_are_being_changed_keep_nobody_else_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outbox.relay.BATCH_ROWS", 2)
+    monkeypatch.setattr("outbox.relay.PASSED_OVER_SECONDS", 1000.0)
     ana, zoe = world.connect("u_ana"), world.connect("u_zoe", tenant="another-tenant")
     for tenant in (world.tenant, "a-third-tenant"):
         for _ in range(3):
@@ -51,6 +52,20 @@ def test_tenants_that_are_being_changed_keep_nobody_else_waiting(world: World, m
         other.rollback()
         engine.sync()
     assert world.titles(ana) == ["J-1 · Dallas → Memphis"]
+
+
+def test_a_tenant_that_was_being_changed_is_not_passed_over_for_as_long_as_others_rows_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.relay.PASSED_OVER_SECONDS", 0.0)
+    with world.engine() as engine, psycopg.connect(world.database_url) as other:
+        world.commit("job_1", job("J-1"))
+        other.execute("SELECT pg_advisory_xact_lock(1668246899, hashtext(%s))", [world.tenant])
+        world.commit("job_2", job("J-2"), tenant="another-tenant")
+        assert engine.relay.relay_batch().claimed == 1
+        other.rollback()
+        world.commit("job_2", job("J-2"), tenant="another-tenant")
+        assert engine.relay.relay_batch().claimed == 2
 
 
 def test_a_batch_of_large_payloads_is_taken_in_parts(world: World) -> None:

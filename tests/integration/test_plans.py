@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from outbox.database import Connection, connect
+from outbox.relay import BATCH_ROWS
 from outbox.statements import statement
 
 LANE = {"tenant_id": "tenant-0", "calendar_id": "calendar-0"}
@@ -116,7 +117,11 @@ def marks(**columns: Any) -> dict[str, Any]:
 
 IDS = list(range(1, 501))
 HOT = [
-    Hot("relay/claim_outbox", 2000, {"limit": 2000, "lowest_id": 1, "small_bytes": 1500, "passed_over": ["tenant-3"]}),
+    Hot(
+        "relay/claim_outbox",
+        BATCH_ROWS,
+        {"limit": BATCH_ROWS, "lowest_id": 1, "small_bytes": 1500, "passed_over": ["tenant-3"]},
+    ),
     Hot("relay/share_tenants", 20, {"tenant_ids": TENANTS}),
     Hot("relay/read_payloads", 500, {"ids": IDS, "max_payload_bytes": 262144}),
     Hot(

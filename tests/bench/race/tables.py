@@ -46,7 +46,7 @@ COLUMNS = {
     "last_to_first": "last ÷ first",
     "peak_mb_small": "MB at 1,000",
     "peak_mb_tenth": "at 100,000",
-    "peak_mb": "at most",
+    "peak_mb": "at 1,000,000",
     "peak_to_small": "÷ at 1,000",
     "peak_to_tenth": "÷ at 100,000",
     "outbox": "rows left",

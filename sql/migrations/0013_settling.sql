@@ -1,3 +1,5 @@
+-- What it costs to settle: fewer walks over what is settled, and room for the answers.
+
 -- A lane's due time is worked out in one walk over its marks. Merged into what asks for it, as the planner would (OFFSET 0 keeps it from that), the
 -- sub-select was evaluated for each place that names its columns: four walks, over every mark settled since a transaction began that stays open.
 CREATE OR REPLACE VIEW calendar_sync.lane_due AS
@@ -37,3 +39,7 @@ WHERE (pending.live_from IS NOT NULL OR pending.backlog_from IS NOT NULL)
 )
   AND ((SELECT calendar_sync.sees_every_tenant()) OR lane.tenant_id = current_setting('calendar_sync.tenant_id', true));
 
+
+-- A pair is stored small, before the call, and grows when it is settled. With half a page free it mostly grows in place, and its key's index is left
+-- alone; pages made so end up full. What is there already stays as it is.
+ALTER TABLE calendar_sync.pushed_event SET (fillfactor = 50);
