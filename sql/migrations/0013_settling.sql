@@ -41,5 +41,6 @@ WHERE (pending.live_from IS NOT NULL OR pending.backlog_from IS NOT NULL)
 
 
 -- A pair is stored small, before the call, and grows when it is settled. With half a page free it mostly grows in place, and its key's index is left
--- alone; pages made so end up full. What is there already stays as it is.
+-- alone: a fifteenth less is written for each delivery at a fan-out of five, for half a kilobyte of disk a pair instead of a third. What is there already
+-- stays as it is.
 ALTER TABLE calendar_sync.pushed_event SET (fillfactor = 50);
