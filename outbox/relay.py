@@ -149,7 +149,8 @@ class Relay:
             held_back = held_back or bool(self._passed_over)
             rows = read_payloads(connection, claimed)
             if not rows:
-                return Relayed(0, 0, 0, 0, held_back, more=False)
+                # Behind those that are passed over from now on there may be others.
+                return Relayed(0, 0, 0, 0, held_back, more=bool(seen))
             tests = self._pick_up_tests(connection, rows)
             states, reasons = read_rows(
                 [row for row in rows if (row.tenant_id, row.job_id) not in tests],

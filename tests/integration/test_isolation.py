@@ -46,6 +46,8 @@ def test_tenants_that_are_being_changed_keep_nobody_else_waiting(world: World, m
         rounds = [engine.relay.relay_batch() for _ in range(6)]
         assert sum(relayed.claimed for relayed in rounds) == 1
         assert all(relayed.held_back for relayed in rounds)
+        assert [relayed.more for relayed in rounds[:2]] == [True, True], "what is behind them is looked at at once"
+        assert not all(relayed.more for relayed in rounds), "and then they are waited for"
         engine.pusher.drain()
         assert world.titles(zoe) == ["J-2 · Dallas → Memphis"]
         assert world.titles(ana) == []
